@@ -1,0 +1,220 @@
+"""One way from a file's bytes to the pixels that the network sees.
+
+Training, evaluation, the app and batch scoring all call :func:`decode` and then :func:`prepare`, so they cannot differ.
+What can live in the network (RGB to BGR, mean-centring) lives there instead.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from lung_tumor.errors import SliceError
+
+Pixels = npt.NDArray[np.uint8]
+
+Denoising = Literal["none", "median", "bilateral", "non_local_means"]
+Normalisation = Literal["none", "percentile", "window"]
+
+# Pillow refuses truncated files unless told otherwise; a half slice must never pass for a whole one.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+
+MAX_PIXELS = 64_000_000
+"""Largest picture that is decoded, in pixels: 8000 x 8000, far above any CT slice, far below a decompression bomb."""
+
+MIN_SIDE = 32
+"""Shortest side, in pixels, at which a chest is still recognisable."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
+
+
+@dataclass(frozen=True)
+class DecodedSlice:
+    """One decoded picture.
+
+    Attributes:
+        pixels: grey values, shape (height, width), uint8, 0 to 255.
+        format: container found in the content, such as ``PNG``; never guessed from a file name.
+        mode: Pillow's mode of the stored picture, such as ``RGBA`` or ``I;16``.
+    """
+
+    pixels: Pixels
+    format: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class PreparationOptions:
+    """How a decoded slice becomes the network's input (``params:preparation``).
+
+    Attributes:
+        size: side of the square output, pixels.
+        crop_to_body: cut to the bounding box of the largest bright region before resizing.
+        denoise: filter against noise, applied at the slice's own resolution.
+        denoise_strength: kernel side in pixels for ``median`` (odd), otherwise the filter's grey-value sigma, 0 to 255.
+        normalise: ``percentile`` stretches between two percentiles, ``window`` between two fixed grey values.
+        percentiles: lower and upper percentile, used by ``percentile``.
+        window: lower and upper grey value, used by ``window``.
+    """
+
+    size: int = 224
+    crop_to_body: bool = True
+    denoise: Denoising = "median"
+    denoise_strength: int = 3
+    normalise: Normalisation = "percentile"
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    window: tuple[float, float] = (0.0, 255.0)
+
+    def __post_init__(self) -> None:
+        # Kedro hands over YAML lists; tuples keep the options hashable.
+        object.__setattr__(self, "percentiles", tuple(self.percentiles))
+        object.__setattr__(self, "window", tuple(self.window))
+        if not MIN_SIDE <= self.size <= 1024:
+            raise ValueError(f"preparation.size must lie in [{MIN_SIDE}, 1024], received {self.size}")
+        if self.denoise not in get_args(Denoising):
+            raise ValueError(f"preparation.denoise must be one of {get_args(Denoising)}, received {self.denoise!r}")
+        if self.normalise not in get_args(Normalisation):
+            raise ValueError(
+                f"preparation.normalise must be one of {get_args(Normalisation)}, received {self.normalise!r}"
+            )
+        if self.denoise == "median" and self.denoise_strength not in (3, 5, 7):
+            raise ValueError(
+                f"preparation.denoise_strength must be 3, 5 or 7 for median, received {self.denoise_strength}"
+            )
+        if not 1 <= self.denoise_strength <= 255:
+            raise ValueError(f"preparation.denoise_strength must lie in [1, 255], received {self.denoise_strength}")
+        for name, (low, high), top in (("percentiles", self.percentiles, 100.0), ("window", self.window, 255.0)):
+            if not 0.0 <= low < high <= top:
+                raise ValueError(f"preparation.{name} must satisfy 0 <= low < high <= {top:g}, received {(low, high)}")
+
+
+def decode(content: bytes) -> DecodedSlice:
+    """Decode a picture by its content.
+
+    Alpha is dropped, colour becomes luma (ITU-R 601), 16-bit and float greys are stretched linearly from their own
+    minimum and maximum to 0 to 255, of several frames the first is taken.
+
+    Raises:
+        SliceError: the content is no picture, is cut short, too small, too large or blank.
+    """
+    if not content:
+        raise SliceError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+                _check_size(*picture.size)
+                kind, mode = str(picture.format), picture.mode
+                picture.load()
+                grey = _to_grey(picture)
+    except SliceError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise SliceError(f"not a picture that can be read; use {', '.join(_FORMATS)}") from None
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
+        raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
+    if int(grey.max()) - int(grey.min()) < 8:
+        raise SliceError("the picture is blank: its grey values hardly differ")
+    return DecodedSlice(grey, kind, mode)
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE:
+        raise SliceError(f"the picture is {width}x{height} pixels; both sides must be at least {MIN_SIDE}")
+    if width * height > MAX_PIXELS:
+        raise SliceError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS:,} are read")
+
+
+def _to_grey(picture: Image.Image) -> Pixels:
+    """Grey values of a loaded picture, (height, width) uint8."""
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        values = np.asarray(picture, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise SliceError("the picture holds values that are not finite numbers")
+        low, high = values.min(), values.max()
+        return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
+    if picture.mode in ("P", "PA", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB"):
+        picture = picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB" if picture.mode != "LA" else "L")
+    # convert("L") discards alpha without blending, so that a transparent border keeps the value stored under it.
+    return np.asarray(picture.convert("L"), dtype=np.uint8).copy()
+
+
+def prepare(pixels: Pixels, options: PreparationOptions) -> Pixels:
+    """Crop, de-noise, normalise and resize one slice.
+
+    Args:
+        pixels: grey values, (height, width) uint8, 0 to 255.
+        options: what to do, in the order of the fields.
+
+    Returns:
+        (size, size) uint8, 0 to 255; the aspect ratio is kept, the border filled with black.
+    """
+    if options.crop_to_body:
+        pixels = crop_to_body(pixels)
+    return _resize(_normalise(_denoise(pixels, options), options), options.size)
+
+
+def to_network_input(prepared: Pixels) -> npt.NDArray[np.float32]:
+    """Stack prepared slices, (n, size, size) uint8, to the network's input, (n, size, size, 3) float32, 0 to 255."""
+    return np.repeat(prepared[..., np.newaxis], 3, axis=-1).astype(np.float32)
+
+
+def crop_to_body(pixels: Pixels) -> Pixels:
+    """Cut to the bounding box of the largest bright region (Otsu 1979), or return the slice where there is none.
+
+    The border around a patient differs from archive to archive and says nothing about the lungs.
+    """
+    smooth = cv2.GaussianBlur(pixels, (0, 0), max(pixels.shape) / 200)
+    _, bright = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
+    if count < 2:
+        return pixels
+    left, top, width, height, _ = boxes[1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))]
+    # A body fills much of a chest slice; a smaller box means the threshold found something else.
+    if width * height < 0.25 * pixels.size:
+        return pixels
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def _denoise(pixels: Pixels, options: PreparationOptions) -> Pixels:
+    match options.denoise:
+        case "median":
+            filtered = cv2.medianBlur(pixels, options.denoise_strength)
+        case "bilateral":
+            filtered = cv2.bilateralFilter(pixels, 5, float(options.denoise_strength), 3.0)
+        case "non_local_means":
+            filtered = cv2.fastNlMeansDenoising(pixels, None, float(options.denoise_strength), 5, 15)
+        case "none":
+            return pixels
+    return np.asarray(filtered, dtype=np.uint8)
+
+
+def _normalise(pixels: Pixels, options: PreparationOptions) -> Pixels:
+    match options.normalise:
+        case "none":
+            return pixels
+        case "window":
+            low, high = options.window
+        case "percentile":
+            low, high = np.percentile(pixels, options.percentiles)
+    stretched = (pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1.0))
+    return np.rint(np.clip(stretched, 0.0, 255.0)).astype(np.uint8)
+
+
+def _resize(pixels: Pixels, size: int) -> Pixels:
+    """Fit into a black square of ``size``; area averaging when shrinking, so that fine structures do not alias."""
+    height, width = pixels.shape
+    scale = size / max(height, width)
+    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
+    resized = cv2.resize(pixels, fitted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    square = np.zeros((size, size), dtype=np.uint8)
+    top, left = (size - fitted[1]) // 2, (size - fitted[0]) // 2
+    square[top : top + fitted[1], left : left + fitted[0]] = resized
+    return square
