@@ -6,10 +6,11 @@ What can live in the network (RGB to BGR, mean-centring) lives there instead.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -93,6 +94,10 @@ class PreparationOptions:
         for name, (low, high), top in (("percentiles", self.percentiles, 100.0), ("window", self.window, 255.0)):
             if not 0.0 <= low < high <= top:
                 raise ValueError(f"preparation.{name} must satisfy 0 <= low < high <= {top:g}, received {(low, high)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, from which the same options can be made again."""
+        return dataclasses.asdict(self)
 
 
 def decode(content: bytes) -> DecodedSlice:

@@ -4,12 +4,28 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lung_tumor.hooks import TrackingHooks
+
 PROJECT = Path(__file__).resolve().parents[2]
+
+# Set before anything imports TensorFlow or MLflow, both of which read these once.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def _environment(name: str, default: Any = "") -> Any:
     """``${env:NAME,default}`` in any configuration file; the built-in ``oc.env`` resolves in credentials alone."""
     return os.environ.get(name) or default
+
+
+def _tracking_uri() -> str:
+    """The server that the environment names, or a SQLite file of this project, whatever the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlflow.db'}"
+
+
+def _artifact_location() -> str | None:
+    """Where artifacts lie when this machine keeps them; a tracking server decides for itself."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else (PROJECT / "mlruns").as_uri()
 
 
 CONFIG_LOADER_ARGS = {
@@ -18,6 +34,9 @@ CONFIG_LOADER_ARGS = {
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
     "custom_resolvers": {
         "env": _environment,
-        "project": lambda path: str(PROJECT / path),
+        "tracking_uri": _tracking_uri,
+        "artifact_location": _artifact_location,
     },
 }
+
+HOOKS = (TrackingHooks(),)

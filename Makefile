@@ -1,0 +1,93 @@
+# Two commands: `make run` and `make test`. Each sets up what it needs, from Python 3.11 to 3.13 and the package index alone.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+READY := .venv/.ready
+SOURCE ?=
+PARAMS := $(if $(SOURCE),--params "source=$(SOURCE)")
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+# MLflow, on import, advises authors of MLflow models: not us.
+export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
+
+# The first interpreter on PATH that is 3.11, 3.12 or 3.13 and can make virtual environments.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@echo "Setting up .venv with $$($(PYTHON) --version); this takes some minutes, once …"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Create .venv and install what the lock says
+
+.PHONY: run
+run: $(READY)  ## Source to evaluated classifier: make run [SOURCE=folder|archive|link|s3://…]
+	@$(BIN)/kedro run $(PARAMS)
+	@cat data/08_reporting/summary.txt
+
+.PHONY: test
+test: $(READY)  ## Run the tests
+	@$(BIN)/python -m pytest
+
+.PHONY: test-slow
+test-slow: $(READY)  ## Run the tests that take minutes
+	@$(BIN)/python -m pytest -m slow
+
+.PHONY: format
+format: $(READY)  ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lint
+lint: $(READY)  ## Format, lint, types and import rules, without changing anything
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: check
+check: lint  ## Everything above and the tests with a coverage gate
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+.PHONY: viz
+viz: $(READY)  ## Browse the pipelines at http://127.0.0.1:4141
+	@$(BIN)/kedro viz run --host 127.0.0.1 --port 4141
+
+.PHONY: mlflow
+mlflow: $(READY)  ## Browse the runs at http://127.0.0.1:5000
+	@$(BIN)/kedro mlflow ui
+
+.PHONY: serve
+serve: $(READY)  ## Serve the upload page at http://127.0.0.1:8080
+	@test -f data/06_models/classifier.onnx || { echo "No model yet: make run" >&2; exit 1; }
+	@$(BIN)/gunicorn --config app/gunicorn_conf.py 'app:create_app()'
+
+.PHONY: repro
+repro: $(READY)  ## Reproduce the pipelines through DVC; what has not changed is not run
+	@$(BIN)/dvc repro
+
+.PHONY: lock
+lock: $(READY)  ## Resolve the dependencies anew
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --all-extras pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra serve -c requirements.lock pyproject.toml -o requirements-serve.lock
+
+.PHONY: clean
+clean:  ## Remove the environment, caches, runs and what the pipelines wrote; fetched slices in data/01_raw stay
+	@rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .coverage* htmlcov test-artifacts mlruns mlflow.db .viz
+	@rm -rf data/0[2-8]_*
+	@find . -name __pycache__ -prune -exec rm -rf {} +

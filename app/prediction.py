@@ -1,0 +1,85 @@
+"""From the bytes of one upload to the model's answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from werkzeug.exceptions import HTTPException, UnprocessableEntity, UnsupportedMediaType
+
+from app.model import ServedModel
+from lung_tumor.errors import SliceError
+from lung_tumor.imaging import Pixels, decode, prepare
+
+_SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
+
+WRONG_TYPE = "The file is not a PNG or JPEG picture. Save the slice as PNG and send that file."
+DICOM_TYPE = (
+    "The file is DICOM, which is not read yet. Export the slice as PNG, with the lung window, and send that file."
+)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model answers for one slice.
+
+    Attributes:
+        label: the class with the highest probability.
+        probabilities: class name to probability, in the model's order; they sum to 1.
+        prepared: the slice as the network saw it, (size, size) uint8, 0 to 255.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    prepared: Pixels
+
+
+def judge(content: bytes, model: ServedModel) -> Prediction:
+    """Decode, prepare and classify one upload, with the same ``imaging`` functions as training.
+
+    Raises:
+        UnsupportedMediaType: the content is not PNG or JPEG, whatever its name says.
+        UnprocessableEntity: it is, but not a picture that can be used; the description says why.
+        ServiceUnavailable: there is no model.
+    """
+    predictor = model.require()
+    _check_type(content)
+    with model.turns:
+        try:
+            pixels = decode(content).pixels
+        except SliceError as error:
+            raise UnprocessableEntity(_sentence(str(error))) from None
+        prepared = prepare(pixels, predictor.metadata.preparation)
+        del pixels
+        (row,) = predictor.predict(prepared[None])
+    classes = predictor.metadata.classes
+    probabilities = {name: float(value) for name, value in zip(classes, row, strict=True)}
+    return Prediction(max(probabilities, key=probabilities.__getitem__), probabilities, prepared)
+
+
+def judge_each(contents: list[bytes], model: ServedModel) -> list[Prediction | HTTPException]:
+    """Judge several uploads, each on its own: one bad file does not take the others' answers.
+
+    Raises:
+        ServiceUnavailable: there is no model.
+    """
+    model.require()
+    answers: list[Prediction | HTTPException] = []
+    for content in contents:
+        try:
+            answers.append(judge(content, model))
+        except (UnsupportedMediaType, UnprocessableEntity) as error:
+            answers.append(error)
+    return answers
+
+
+def _check_type(content: bytes) -> None:
+    if not content:
+        raise UnprocessableEntity("The file is empty. Export the slice again and send the new file.")
+    if content.startswith(tuple(_SIGNATURES.values())):
+        return
+    raise UnsupportedMediaType(DICOM_TYPE if content[128:132] == b"DICM" else WRONG_TYPE)
+
+
+def _sentence(reason: str) -> str:
+    """The library's reason as a sentence, with the fix."""
+    return f"{reason[0].upper()}{reason[1:]}. Export the whole slice again, as PNG or JPEG, and send the new file."

@@ -1,0 +1,56 @@
+"""Errors in words: problem+json (RFC 9457) for a program, a page for a person."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from app.pages import render_problem
+
+_OWN_WORDS = {
+    404: "There is nothing at this address. The page is at `/`, the API at `/api/v1/predictions`.",
+    405: "This address does not take that method. The header `Allow` names those that it takes.",
+    500: "The server failed; its log says why. Send the slice again, and tell the operator if that does not help.",
+}
+
+
+def register(app: Flask) -> None:
+    """Answer every HTTP error, and every exception that nothing else caught, in words."""
+    app.register_error_handler(HTTPException, _answer)
+
+
+def problem(error: HTTPException) -> dict[str, Any]:
+    """The members of an RFC 9457 problem; its type is ``about:blank``, so that the status says what kind it is."""
+    status = HTTPStatus(error.code or 500)
+    return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": _detail(error)}
+
+
+def problem_response(error: HTTPException, **members: Any) -> Response:
+    """``error`` as problem+json, with further members."""
+    return _response(error, json.dumps({**problem(error), **members}), "application/problem+json")
+
+
+def _answer(error: HTTPException) -> Response:
+    if request.path.startswith(("/api/", "/healthz")):
+        return problem_response(error)
+    return _response(error, render_problem(error.code or 500, _detail(error)), "text/html; charset=utf-8")
+
+
+def _response(error: HTTPException, body: str, content_type: str) -> Response:
+    # Keeps the headers that belong to the status, such as Allow of a 405.
+    headers = [(name, value) for name, value in error.get_headers() if name.lower() != "content-type"]
+    return Response(body, error.code, headers, content_type=content_type)
+
+
+def _detail(error: HTTPException) -> str:
+    if error.code in _OWN_WORDS:
+        return _OWN_WORDS[error.code]
+    if error.code == 413 and error.description == type(error).description:
+        mebibytes = current_app.config["MAX_CONTENT_LENGTH"] / 2**20
+        files = current_app.config["MAX_FILES"]
+        return f"One upload may hold {mebibytes:g} MiB and {files} files. Send a smaller picture, or fewer at a time."
+    return error.description or HTTPStatus(error.code or 500).phrase

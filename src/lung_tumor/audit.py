@@ -1,0 +1,108 @@
+"""One row of facts for every file of a source: what it is, whether it can be used, which picture it shows."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from lung_tumor.errors import SliceError, SourceError
+from lung_tumor.imaging import decode
+from lung_tumor.sources import SliceFile, SliceSource
+
+logger = logging.getLogger(__name__)
+
+ACCEPTED = "accepted"
+QUARANTINED = "quarantined"
+
+_THREADS = 2
+
+
+def audit(source: SliceSource) -> pd.DataFrame:
+    """Look into every file of a source.
+
+    Returns:
+        One row per file, sorted by path: ``path`` (relative to the source), ``label``, ``verdict`` (accepted or
+        quarantined), ``reason`` (empty for accepted), ``format``, ``mode``, ``width``, ``height``, ``digest`` (SHA-256 of
+        the bytes), ``pixels`` (SHA-256 of the decoded grey values), ``group`` (the same for pictures that must never
+        stand on two sides of a split) and ``synthetic``.
+
+    Raises:
+        SourceError: a class is left without a single accepted file.
+    """
+    with ThreadPoolExecutor(_THREADS) as pool:
+        looked = pool.map(_look, source.files)
+        rows = list(tqdm(looked, total=len(source.files), desc="Audit", unit="file"))
+    manifest = pd.DataFrame(rows).sort_values("path", ignore_index=True)
+    manifest = _quarantine_conflicts(manifest)
+    manifest["group"] = manifest["pixels"].where(manifest["pixels"] != "", manifest["digest"]).str[:16]
+    manifest["synthetic"] = source.synthetic
+    _require_every_class(manifest, source.classes)
+    return manifest
+
+
+def _look(file: SliceFile) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "path": file.path,
+        "label": file.label,
+        "verdict": QUARANTINED,
+        "reason": "",
+        "format": "",
+        "mode": "",
+    }
+    row |= {"width": 0, "height": 0, "digest": "", "pixels": ""}
+    try:
+        content = file.read_bytes()
+        row["digest"] = hashlib.sha256(content).hexdigest()
+        decoded = decode(content)
+    except OSError as error:
+        return row | {"reason": f"the file cannot be read ({error.strerror or type(error).__name__})"}
+    except SliceError as error:
+        return row | {"reason": str(error)}
+    height, width = decoded.pixels.shape
+    shape = f"{width}x{height}:".encode()
+    return row | {
+        "verdict": ACCEPTED,
+        "format": decoded.format,
+        "mode": decoded.mode,
+        "width": width,
+        "height": height,
+        "pixels": hashlib.sha256(shape + decoded.pixels.tobytes()).hexdigest(),
+    }
+
+
+def _quarantine_conflicts(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Quarantine every picture that stands under two labels: one of them is wrong, and no one can say which."""
+    accepted = manifest[manifest["verdict"] == ACCEPTED]
+    labels = accepted.groupby("pixels")["label"].transform("nunique")
+    conflicts = accepted.index[labels > 1]
+    manifest = manifest.copy()
+    manifest.loc[conflicts, "verdict"] = QUARANTINED
+    manifest.loc[conflicts, "reason"] = "the same picture stands under another label too"
+    return manifest
+
+
+def _require_every_class(manifest: pd.DataFrame, classes: Iterable[str]) -> None:
+    quarantined = manifest[manifest["verdict"] == QUARANTINED]
+    if len(quarantined):
+        logger.warning("%d of %d files quarantined; the manifest says why.", len(quarantined), len(manifest))
+    for label in classes:
+        if not ((manifest["label"] == label) & (manifest["verdict"] == ACCEPTED)).any():
+            reasons = quarantined.loc[quarantined["label"] == label, "reason"].value_counts()
+            raise SourceError(
+                f"class {label!r} has no file that can be used ({len(quarantined)} quarantined; most often: "
+                f"{reasons.index[0] if len(reasons) else 'none listed'}); mend its files or leave the folder out"
+            )
+
+
+def accepted(manifest: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
+    """Accepted rows, of one split if named, with a fresh index."""
+    chosen = manifest["verdict"] == ACCEPTED
+    if split is not None:
+        chosen &= manifest["split"] == split
+    return manifest[chosen].reset_index(drop=True)

@@ -1,0 +1,132 @@
+"""Every figure of the project. Functions take data and return a Matplotlib figure; none is shown or saved here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from lung_tumor.imaging import Pixels
+
+# Okabe and Ito 2008: told apart by colour-blind readers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_SYNTHETIC = "synthetic slices (phantom)"
+
+
+def _figure(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=120, layout="constrained")
+
+
+def _caption(synthetic: bool, text: str = "") -> str:
+    return " · ".join(part for part in (text, _SYNTHETIC if synthetic else "") if part)
+
+
+def _clear_spines(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def contact_sheet(
+    slices: Sequence[Pixels], captions: Sequence[str], title: str, *, synthetic: bool, columns: int = 8
+) -> Figure:
+    """Thumbnails in a grid.
+
+    Args:
+        slices: prepared slices, each (size, size) uint8; one or more.
+        captions: one short line under each.
+        title: heading of the sheet.
+        synthetic: whether the slices are the phantom's.
+        columns: thumbnails a row.
+    """
+    columns = min(columns, max(len(slices), 4))
+    rows = -(-len(slices) // columns)
+    figure = _figure(1.5 * columns, 1.7 * rows + 0.5)
+    figure.suptitle(_caption(synthetic, title), fontsize=12, fontweight="bold")
+    for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if position < len(slices):
+            axes.imshow(slices[position], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axes.set_title(captions[position], fontsize=6.5, y=-0.12)
+    return figure
+
+
+def confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], *, synthetic: bool) -> Figure:
+    """Confusion matrix: counts, shaded by the share of each true class.
+
+    Args:
+        matrix: counts, rows true, columns predicted.
+        classes: class names in that order.
+        synthetic: whether the slices are the phantom's.
+    """
+    counts = np.asarray(matrix, dtype=np.int64)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.6 + 0.9 * len(classes)
+    figure = _figure(side + 0.6, side)
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.55 else "black"
+        text = f"{count}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11)
+    axes.set_xticks(range(len(classes)), classes, rotation=20 if len(classes) > 2 else 0)
+    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(_caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
+    return figure
+
+
+def roc(
+    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], aucs: Mapping[str, float | None], *, synthetic: bool
+) -> Figure:
+    """ROC curves: one for two classes (of the first), else one against the rest for each class.
+
+    Args:
+        labels: (n,) index of each slice's true class.
+        probabilities: (n, classes).
+        aucs: area under each class's curve, in the order of the columns; None where undefined.
+        synthetic: whether the slices are the phantom's.
+    """
+    figure = _figure(4.8, 4.8)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1, label="chance")
+    for index, (name, auc) in enumerate(list(aucs.items())[: 1 if len(aucs) == 2 else None]):
+        if auc is None:
+            continue
+        false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index], drop_intermediate=False)
+        axes.plot(
+            false_rate, true_rate, color=COLOURS[index % len(COLOURS)], label=f"{name}: AUC {auc:.3f}", linewidth=2
+        )
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+    axes.set_xlabel("false positive rate (1 - specificity)")
+    axes.set_ylabel("true positive rate (sensitivity)")
+    axes.set_title(_caption(synthetic, "ROC, test slices"), fontsize=10)
+    axes.legend(loc="lower right", frameon=False)
+    _clear_spines(axes)
+    return figure
+
+
+def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
+    """Loss and accuracy of training and validation over the epochs, the kept epoch marked.
+
+    Args:
+        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``.
+        synthetic: whether the slices are the phantom's.
+    """
+    figure = _figure(9, 3.6)
+    figure.suptitle(_caption(synthetic, "Training history"), fontsize=10)
+    epochs = [row["epoch"] for row in rows]
+    best = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        axes.plot(epochs, [row[name] for row in rows], color=COLOURS[0], label="training")
+        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=COLOURS[1], label="validation")
+        axes.axvline(best, color="0.6", linestyle=":", label=f"kept: epoch {best}")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(name)
+        axes.legend(frameon=False, fontsize=8)
+        _clear_spines(axes)
+    return figure

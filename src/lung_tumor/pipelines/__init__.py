@@ -1,0 +1,1 @@
+"""Kedro pipelines: they wire the library, and hold no logic of their own."""

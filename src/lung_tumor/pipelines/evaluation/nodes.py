@@ -1,0 +1,97 @@
+"""Adapters between the catalog and the library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from lung_tumor import figures, report
+from lung_tumor import metrics as measures
+from lung_tumor.audit import accepted
+from lung_tumor.classifier import Classifier
+from lung_tumor.features import run_in_batches
+from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.splits import TEST
+from lung_tumor.training import class_indices
+
+MOST_PICTURES = 48
+"""Misclassified slices shown with a picture; the predictions table lists all."""
+
+
+def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> pd.DataFrame:
+    """One row per distinct test picture: its manifest facts, ``predicted``, and a probability column per class."""
+    rows = accepted(manifest, TEST).drop_duplicates("pixels").reset_index(drop=True)
+    (probabilities,) = run_in_batches(classifier.model, read_slices(slices, rows), len(rows), "Test slices")
+    classes = classifier.metadata.classes
+    columns = pd.DataFrame(probabilities.astype(float), columns=[f"p_{name}" for name in classes])
+    predicted = [classes[index] for index in probabilities.argmax(axis=1)]
+    return pd.concat([rows[["path", "label", "group", "pixels"]].assign(predicted=predicted), columns], axis=1)
+
+
+def measure(predictions: pd.DataFrame, classifier_facts: dict[str, Any]) -> dict[str, Any]:
+    """Figures of the test split with what they were measured on."""
+    classes = _classes(predictions)
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    test = measures.classification_metrics(
+        class_indices(predictions["label"].tolist(), classes), probabilities, classes
+    )
+    counts = {"slices": len(predictions), "groups": int(predictions["group"].nunique())}
+    return {"test": test | counts, "classes": classes, **classifier_facts}
+
+
+def to_facts(classifier: Classifier) -> dict[str, Any]:
+    """What every figure of this classifier must say of its origin."""
+    metadata = classifier.metadata
+    return {"source": metadata.source, "synthetic": metadata.synthetic, "version": metadata.version}
+
+
+def to_tracked_metrics(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Every number of the test split, as kedro-mlflow logs them."""
+    return {name: {"value": value, "step": 0} for name, value in measures.flatten(metrics["test"]).items()}
+
+
+def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
+    """Confusion matrix of the test split."""
+    return figures.confusion_matrix(
+        metrics["test"]["confusion_matrix"], metrics["classes"], synthetic=metrics["synthetic"]
+    )
+
+
+def draw_roc(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
+    """ROC curves of the test split."""
+    classes = metrics["classes"]
+    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    aucs = {name: metrics["test"]["per_class"][name]["roc_auc"] for name in classes}
+    labels = class_indices(predictions["label"].tolist(), classes)
+    return figures.roc(labels, probabilities, aucs, synthetic=metrics["synthetic"])
+
+
+def write_report(
+    metrics: dict[str, Any],
+    manifest: pd.DataFrame,
+    predictions: pd.DataFrame,
+    slices: Partitions,
+    history: list[dict[str, float]],
+) -> str:
+    """The report, with a picture of each misclassified slice."""
+    wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
+    wrong["probability"] = [row[f"p_{row['predicted']}"] for _, row in wrong.iterrows()]
+    wrong = wrong.sort_values(["probability", "path"], ascending=[False, True]).head(MOST_PICTURES)
+    columns = wrong[["path", "label", "predicted", "probability"]]
+    facts: list[dict[str, Any]] = columns.to_dict("records")  # type: ignore[assignment]
+    return report.render(
+        metrics,
+        manifest,
+        [{**row, "pixels": picture} for row, picture in zip(facts, read_slices(slices, wrong), strict=True)],
+        {
+            "Confusion matrix": draw_confusion_matrix(metrics),
+            "ROC": draw_roc(predictions, metrics),
+            "Training history": figures.history(history, synthetic=metrics["synthetic"]),
+        },
+    )
+
+
+def _classes(predictions: pd.DataFrame) -> list[str]:
+    return [column.removeprefix("p_") for column in predictions.columns if column.startswith("p_")]

@@ -1,0 +1,51 @@
+"""Classifier + test slices → predictions → metrics, figures, report."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lung_tumor.pipelines.evaluation.nodes import (
+    draw_confusion_matrix,
+    draw_roc,
+    measure,
+    predict_test,
+    to_facts,
+    to_tracked_metrics,
+    write_report,
+)
+from lung_tumor.report import summarise
+from lung_tumor.splits import require_disjoint
+
+
+def create_pipeline() -> Pipeline:
+    """Build the pipeline."""
+    return Pipeline(
+        [
+            Node(require_disjoint, inputs="manifest", outputs="evaluated_manifest", name="check_evaluation_leaks"),
+            Node(
+                predict_test,
+                inputs=["classifier", "prepared_slices", "evaluated_manifest"],
+                outputs="predictions",
+                name="predict_test",
+            ),
+            Node(to_facts, inputs="classifier", outputs="classifier_facts", name="read_classifier_facts"),
+            Node(measure, inputs=["predictions", "classifier_facts"], outputs="metrics", name="measure"),
+            Node(
+                to_tracked_metrics, inputs="metrics", outputs="tracked_metrics", name="track_metrics", tags="tracking"
+            ),
+            Node(
+                draw_confusion_matrix,
+                inputs="metrics",
+                outputs="confusion_matrix",
+                name="draw_confusion_matrix",
+                tags="figures",
+            ),
+            Node(draw_roc, inputs=["predictions", "metrics"], outputs="roc", name="draw_roc", tags="figures"),
+            Node(
+                write_report,
+                inputs=["metrics", "evaluated_manifest", "predictions", "prepared_slices", "history"],
+                outputs="report",
+                name="write_report",
+            ),
+            Node(summarise, inputs=["metrics", "evaluated_manifest"], outputs="summary", name="summarise"),
+        ],
+        tags="evaluation",
+    )

@@ -1,0 +1,56 @@
+"""Prepared slices → features of the frozen part → trained classifier → served model."""
+
+from kedro.pipeline import Node, Pipeline
+
+from lung_tumor.pipelines.training.nodes import (
+    draw_history,
+    export_classifier,
+    extract_features,
+    to_tracked_history,
+    train_classifier,
+)
+from lung_tumor.splits import require_disjoint
+
+
+def create_pipeline() -> Pipeline:
+    """Build the pipeline."""
+    return Pipeline(
+        [
+            Node(require_disjoint, inputs="manifest", outputs="leak_free_manifest", name="check_training_leaks"),
+            Node(
+                extract_features,
+                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier"],
+                outputs="features",
+                name="extract_features",
+            ),
+            Node(
+                train_classifier,
+                inputs=[
+                    "untrained_classifier",
+                    "features",
+                    "leak_free_manifest",
+                    "params:training.fitting",
+                    "params:seed",
+                ],
+                outputs=["classifier", "history"],
+                name="train_classifier",
+            ),
+            Node(
+                export_classifier,
+                inputs=["classifier", "prepared_slices", "leak_free_manifest"],
+                outputs="served_model",
+                name="export_classifier",
+            ),
+            Node(
+                draw_history,
+                inputs=["history", "provenance"],
+                outputs="history_figure",
+                name="draw_history",
+                tags="figures",
+            ),
+            Node(
+                to_tracked_history, inputs="history", outputs="tracked_history", name="track_history", tags="tracking"
+            ),
+        ],
+        tags="training",
+    )

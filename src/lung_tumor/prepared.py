@@ -1,0 +1,27 @@
+"""Reading prepared slices back, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lung_tumor.errors import SliceError
+from lung_tumor.imaging import Pixels
+
+Partitions = Mapping[str, Callable[[], Any]]
+"""Prepared slices by pixel digest; a call opens one, (size, size) uint8 or a picture of that."""
+
+
+def read_slices(partitions: Partitions, rows: pd.DataFrame) -> Iterator[Pixels]:
+    """Yield the prepared slice, (size, size) uint8, of each manifest row in turn.
+
+    Raises:
+        SliceError: a row has no prepared slice.
+    """
+    for path, digest in zip(rows["path"], rows["pixels"], strict=True):
+        if digest not in partitions:
+            raise SliceError(f"{path} has no prepared slice; run `kedro run --pipeline=data_ingestion` again")
+        yield np.asarray(partitions[digest](), dtype=np.uint8)

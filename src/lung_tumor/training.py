@@ -1,0 +1,87 @@
+"""Training a classifier: the frozen part once per slice, then the head, then whatever blocks are not frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lung_tumor import fitting, network
+from lung_tumor.classifier import Classifier
+from lung_tumor.features import BATCH, Activations, run_in_batches
+from lung_tumor.fitting import FittingOptions, History, LabelledActivations
+from lung_tumor.imaging import Pixels
+
+if TYPE_CHECKING:
+    import keras
+
+
+def frozen_activations(classifier: Classifier, slices: Iterable[Pixels], total: int) -> Activations:
+    """Run the frozen part of the network once over prepared slices, each (size, size) uint8.
+
+    Returns:
+        One float32 array, ``total`` rows, for each activation that the trainable part reads.
+    """
+    return run_in_batches(network.frozen_prefix(classifier.model), slices, total, "Frozen VGG16 pass")
+
+
+def train(
+    classifier: Classifier,
+    training: LabelledActivations,
+    validation: LabelledActivations,
+    options: FittingOptions,
+    seed: int,
+) -> History:
+    """Fit the classifier's trainable part in place, head first, then together with the blocks that are not frozen.
+
+    Args:
+        classifier: untrained; only its trainable weights and its standardisation change.
+        training: activations from :func:`frozen_activations` with labels.
+        validation: the same for the slices that decide when to stop.
+        options: see :class:`FittingOptions`.
+        seed: seeds shuffling and dropout.
+
+    Returns:
+        The history, one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning.
+    """
+    model = classifier.model
+    blocks = network.trainable_blocks(model)
+    seen, unseen = (_features(blocks, part) for part in (training, validation))
+    network.set_standardisation(model, seen.values)
+    head = network.head(model)
+    rows = fitting.fit(head, seen, unseen, options, rate=options.learning_rate, seed=seed, title="Head")
+    history = [{**row, "phase": 0.0} for row in rows]
+    if blocks is not None:
+        tail = network.trainable_tail(model)
+        rows = fitting.fit(
+            tail, training, validation, options, rate=options.fine_tuning_rate, seed=seed, title="Fine-tuning"
+        )
+        history += [{**row, "epoch": row["epoch"] + len(history), "phase": 1.0} for row in rows]
+    return history
+
+
+def _features(blocks: keras.Model | None, part: LabelledActivations) -> LabelledActivations:
+    if blocks is None:
+        return part
+    *known, last = part.values
+    outputs = blocks.predict(last, batch_size=BATCH, verbose=0)
+    return LabelledActivations([*known, *(outputs if isinstance(outputs, list) else [outputs])], part.labels)
+
+
+def class_indices(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Index of each label in ``classes``, (n,) int64."""
+    order = {name: index for index, name in enumerate(classes)}
+    return np.array([order[label] for label in labels], dtype=np.int64)
+
+
+def with_training_facts(classifier: Classifier, digests: Sequence[str]) -> Classifier:
+    """Record which slices, by pixel digest, the classifier learnt from, and when."""
+    data_digest = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    metadata = replace(classifier.metadata, slices=len(digests), data_digest=data_digest, created=created)
+    return Classifier(classifier.model, metadata)

@@ -1,0 +1,211 @@
+"""A real, tiny ONNX classifier: its answers depend on the picture, and can be worked out by hand."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from flask.testing import FlaskClient
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from app import create_app
+from lung_tumor.imaging import PreparationOptions
+from lung_tumor.metadata import ModelMetadata
+from lung_tumor.predictor import METADATA_KEY, Predictor
+from lung_tumor.settings import PROJECT
+
+TWO = ("adenocarcinoma", "normal")
+FOUR = ("adenocarcinoma", "large_cell_carcinoma", "squamous_cell_carcinoma", "normal")
+
+MakeModel = Callable[..., bytes]
+MakeSlice = Callable[..., bytes]
+
+
+def _onnx(classes: tuple[str, ...] = TWO, outputs: int | None = None, **facts: object) -> bytes:
+    """softmax(k * (mean grey / 255 - 1/2)): the first class has k = 8, the others fewer, so bright means the first.
+
+    ``outputs`` makes a model that answers for another number of classes than it names.
+    """
+    gains = np.linspace(8.0, -8.0, outputs or len(classes), dtype=np.float32)
+    weights = np.tile(gains / (3 * 255), (3, 1)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["slices"], ["means"], axes=[1, 2], keepdims=0),
+            helper.make_node("MatMul", ["means", "weights"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "bias"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+        ],
+        "brightness",
+        [helper.make_tensor_value_info("slices", TensorProto.FLOAT, ["n", 224, 224, 3])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(gains)])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(-gains / 2, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    metadata = ModelMetadata(
+        **{
+            "classes": classes,
+            "synthetic": True,
+            "source": "phantom:600?seed=7",
+            "slices": 480,
+            "preparation": PreparationOptions(normalise="none"),
+            "version": "0.1.0",
+            **facts,
+        }
+    )
+    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _slice(grey: int = 200, size: tuple[int, int] = (300, 260), kind: str = "PNG", mode: str = "L") -> bytes:
+    """A body of one grey value, two darker lungs in it, on black."""
+    width, height = size
+    y, x = np.mgrid[:height, :width]
+
+    def inside(centre: float, half_width: float, half_height: float) -> np.ndarray:
+        return ((x / width - centre) / half_width) ** 2 + ((y / height - 0.5) / half_height) ** 2 < 1
+
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[inside(0.5, 0.48, 0.46)] = grey
+    for lung in (0.32, 0.68):
+        pixels[inside(lung, 0.12, 0.25)] = grey // 4
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def make_model() -> MakeModel:
+    return _onnx
+
+
+@pytest.fixture(scope="session")
+def make_slice() -> MakeSlice:
+    return _slice
+
+
+@pytest.fixture(scope="session")
+def bright() -> bytes:
+    """A slice that the tiny model calls by its first class."""
+    return _slice(grey=250)
+
+
+@pytest.fixture(scope="session")
+def dark() -> bytes:
+    """A slice that the tiny model calls by its last class."""
+    return _slice(grey=60)
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Predictor:
+    return Predictor(_onnx(), threads=1)
+
+
+@pytest.fixture
+def client(predictor: Predictor) -> FlaskClient:
+    return create_app(predictor).test_client()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with this one's configuration and no data."""
+    return _project(tmp_path)
+
+
+@pytest.fixture
+def client_without_model(project: Path) -> FlaskClient:
+    return create_app(config={"PROJECT": project}).test_client()
+
+
+@pytest.fixture(scope="session")
+def served_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose catalog entry ``served_model`` finds the tiny model."""
+    return _with_model(_project(tmp_path_factory.mktemp("served")), _onnx())
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path], AbstractContextManager[Server]]:
+    """Run gunicorn as `make serve` does, on a free port, for a given project."""
+    return _serve
+
+
+@pytest.fixture(scope="session")
+def server(served_project: Path) -> Iterator[Server]:
+    with _serve(served_project) as running:
+        yield running
+
+
+def _project(folder: Path) -> Path:
+    shutil.copytree(PROJECT / "conf" / "base", folder / "conf" / "base")
+    (folder / "conf" / "local").mkdir()
+    return folder
+
+
+def _with_model(project: Path, model: bytes) -> Path:
+    file = project / "data" / "06_models" / "classifier.onnx"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(model)
+    return project
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running gunicorn: where it listens, its process, and the file that takes what it logs."""
+
+    host: str
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+@contextmanager
+def _serve(project: Path) -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        host, port = probe.getsockname()
+    log = project / "server.log"
+    command = [sys.executable, "-m", "gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"]
+    environment = {**os.environ, "GUNICORN_BIND": f"{host}:{port}", "LUNG_TUMOR_PROJECT": str(project)}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
+    ):
+        try:
+            _wait_until_answering(Server(host, port, process, log))
+            yield Server(host, port, process, log)
+        finally:
+            process.terminate()
+
+
+def _wait_until_answering(server: Server, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.process.poll() is None:
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+        try:
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+        finally:
+            connection.close()
+    raise RuntimeError(f"gunicorn does not answer:\n{server.log.read_text()}")
