@@ -1,5 +1,5 @@
-# The served app: Flask, ONNX Runtime and one model. No TensorFlow, no pipelines' data, no compiler, no index access after
-# the first stage. Builds with the classic builder and with BuildKit.
+# The served app: Flask, ONNX Runtime and one model. No TensorFlow, no data, no compiler; only the first stage asks a
+# package index. Builds with the classic builder and with BuildKit.
 ARG BASE=python:3.11-slim-bookworm
 
 # hadolint ignore=DL3006
@@ -17,7 +17,7 @@ COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/lung-tumor
 # The package is not installed: Kedro's project root is found from where src/lung_tumor lies.
 COPY pyproject.toml ./
-COPY conf/base/catalog.yml conf/base/globals.ym[l] conf/base/
+COPY conf/base/catalog.yml conf/base/globals.yml conf/base/
 COPY src src
 COPY app app
 COPY data/06_models/classifier.onnx data/06_models/
@@ -31,9 +31,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     KEDRO_DISABLE_TELEMETRY=1 \
     GUNICORN_BIND=0.0.0.0:8080
 
-# Asking the app here means that no image without a usable model is ever tagged. Kedro's config loader wants conf/local.
-RUN mkdir conf/local \
-    && python -m compileall -q src app \
+# Asking the app here means that no image without a usable model is ever tagged.
+RUN python -m compileall -q src app \
     && python -c "from app import create_app; \
 answer = create_app().test_client().get('/healthz'); \
 print(answer.text); \

@@ -81,6 +81,26 @@ serve: $(READY)  ## Serve the upload page at http://127.0.0.1:8080
 repro: $(READY)  ## Reproduce the pipelines through DVC; what has not changed is not run
 	@$(BIN)/dvc repro
 
+.PHONY: bench-run
+bench-run: $(READY)  ## Time the whole run against one bare VGG16 pass
+	@$(BIN)/python benchmarks/run_against_pass.py
+
+.PHONY: image
+image: $(READY)  ## Build the container image of this commit around the trained model
+	@PYTHON=$(BIN)/python infra/image.sh
+
+.PHONY: push
+push:  ## Push the image of this commit to ECR
+	@infra/push.sh
+
+.PHONY: deploy
+deploy:  ## Put the pushed image on the host: make deploy [REVISION=commit]
+	@infra/remote_deploy.sh
+
+.PHONY: smoke
+smoke:  ## Ask a running app for one prediction: make smoke [URL=http://host:8080]
+	@infra/smoke.sh
+
 .PHONY: lock
 lock: $(READY)  ## Resolve the dependencies anew
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --all-extras pyproject.toml -o requirements.lock

@@ -21,7 +21,6 @@ MEBIBYTE = 2**20
 
 DEFAULTS: dict[str, Any] = {
     "MAX_CONTENT_LENGTH": 16 * MEBIBYTE,
-    "MAX_FORM_MEMORY_SIZE": 64 * 1024,
     "MAX_FORM_PARTS": 32,
     "MAX_FILES": 16,
     "JUDGED_AT_ONCE": 2,

@@ -6,6 +6,7 @@ import base64
 
 import cv2
 from flask import Blueprint, current_app, render_template
+from markupsafe import Markup
 
 from app.model import served_model
 from app.prediction import Prediction, judge
@@ -72,6 +73,13 @@ def percent(share: float) -> str:
     if share < 0.001:
         return "< 0.1%"
     return f"{share:.1%}"
+
+
+@blueprint.app_template_filter()
+def code(text: str) -> Markup:
+    """Text with what stands in backticks set as code; everything else is escaped."""
+    parts = text.split("`")
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 @blueprint.app_template_filter()

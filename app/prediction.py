@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 
+from PIL import Image
 from werkzeug.exceptions import HTTPException, UnprocessableEntity, UnsupportedMediaType
 
 from app.model import ServedModel
@@ -11,6 +13,9 @@ from lung_tumor.errors import SliceError
 from lung_tumor.imaging import Pixels, decode, prepare
 
 _SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
+
+MAX_SIDE = 4096
+"""Longest side that is judged, in pixels: eight times a CT slice's, so that no upload takes minutes or gigabytes."""
 
 WRONG_TYPE = "The file is not a PNG or JPEG picture. Save the slice as PNG and send that file."
 DICOM_TYPE = (
@@ -43,6 +48,7 @@ def judge(content: bytes, model: ServedModel) -> Prediction:
     """
     predictor = model.require()
     _check_type(content)
+    _check_side(content)
     with model.turns:
         try:
             pixels = decode(content).pixels
@@ -80,6 +86,21 @@ def _check_type(content: bytes) -> None:
     raise UnsupportedMediaType(DICOM_TYPE if content[128:132] == b"DICM" else WRONG_TYPE)
 
 
+def _check_side(content: bytes) -> None:
+    """Read the header alone: what it claims decides what decoding costs."""
+    try:
+        with Image.open(io.BytesIO(content), formats=tuple(_SIGNATURES)) as picture:
+            width, height = picture.size
+    except Exception:  # noqa: BLE001 - decode() meets the same hostile bytes next, and has the words for them.
+        return
+    if max(width, height) > MAX_SIDE:
+        raise UnprocessableEntity(
+            f"The picture is {width}x{height} pixels; no side may be longer than {MAX_SIDE}. "
+            "Export the slice at its own size, often 512x512, and send that file."
+        )
+
+
 def _sentence(reason: str) -> str:
-    """The library's reason as a sentence, with the fix."""
+    """The library's reason as a sentence, with the fix; without the decoder's own words, which stand in parentheses."""
+    reason = reason.partition(" (")[0]
     return f"{reason[0].upper()}{reason[1:]}. Export the whole slice again, as PNG or JPEG, and send the new file."

@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from app.pages import render_problem
+from app.uploads import read_on
 
 _OWN_WORDS = {
     404: "There is nothing at this address. The page is at `/`, the API at `/api/v1/predictions`.",
@@ -35,6 +36,7 @@ def problem_response(error: HTTPException, **members: Any) -> Response:
 
 
 def _answer(error: HTTPException) -> Response:
+    read_on()
     if request.path.startswith(("/api/", "/healthz")):
         return problem_response(error)
     return _response(error, render_problem(error.code or 500, _detail(error)), "text/html; charset=utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import IO
 
@@ -40,6 +41,19 @@ def uploaded(at_most: int | None = None) -> list[bytes]:
     if len(files) > at_most:
         raise RequestEntityTooLarge(f"{len(files)} files were sent; send at most {at_most} at a time.")
     return [file.read() for file in files]
+
+
+def read_on() -> None:
+    """Read and forget what the client is still sending, up to four times the limit.
+
+    A client whose upload is cut off sees a broken connection in place of the answer that tells it why.
+    """
+    if "wsgi.input_terminated" not in request.environ:
+        return
+    stream, left = request.environ["wsgi.input"], 4 * int(current_app.config["MAX_CONTENT_LENGTH"])
+    with contextlib.suppress(OSError):
+        while left > 0 and (chunk := stream.read(min(left, 2**16))):
+            left -= len(chunk)
 
 
 def route_for_the_log() -> None:

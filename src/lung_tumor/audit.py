@@ -95,7 +95,7 @@ def _require_every_class(manifest: pd.DataFrame, classes: Iterable[str]) -> None
         if not ((manifest["label"] == label) & (manifest["verdict"] == ACCEPTED)).any():
             reasons = quarantined.loc[quarantined["label"] == label, "reason"].value_counts()
             raise SourceError(
-                f"class {label!r} has no file that can be used ({len(quarantined)} quarantined; most often: "
+                f"class {label!r} has no file that can be used ({reasons.sum()} quarantined; most often: "
                 f"{reasons.index[0] if len(reasons) else 'none listed'}); mend its files or leave the folder out"
             )
 

@@ -105,6 +105,11 @@ def _as_data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
+def _synthetic_mark(metrics: Mapping[str, Any]) -> str:
+    """`` (synthetic)`` unless the source's own name says so already."""
+    return " (synthetic)" if metrics["synthetic"] and "synthetic" not in metrics["source"] else ""
+
+
 def summarise(metrics: Mapping[str, Any], manifest: pd.DataFrame) -> str:
     """The few lines that end a run: slices, split, figures, where everything lies, what to do next."""
     test = metrics["test"]
@@ -120,7 +125,7 @@ def summarise(metrics: Mapping[str, Any], manifest: pd.DataFrame) -> str:
     auc = "undefined" if test["roc_auc"] is None else f"{test['roc_auc']:.3f}"
     warnings = "\n".join(f"  ! {text}" for text in caveats(metrics, manifest))
     return f"""
-Slices   {metrics["source"]}{" (SYNTHETIC)" if metrics["synthetic"] else ""}
+Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 {counts}
 
 Test     {test["slices"]} slices of {test["groups"]} independent groups: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}

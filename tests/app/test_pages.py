@@ -84,7 +84,7 @@ def test_an_error_is_on_the_page_in_words_with_the_fix(client, content, status, 
     assert response.content_type == "text/html; charset=utf-8"
     assert words in response.text
     assert 'role="alert"' in response.text
-    assert "Classify another slice" in response.text
+    assert "Try again with another file" in response.text
 
 
 def test_no_file_is_400(client):
