@@ -67,7 +67,9 @@ def test_a_picture_under_two_labels_is_quarantined_under_both(tmp_path: Path) ->
     }
     rows = by_path(audit(source_of(tmp_path, files)))
     assert {path for path, row in rows.items() if row["verdict"] == "quarantined"} == {"a/1.png", "b/same.bmp"}
-    assert rows["a/1.png"]["reason"] == rows["b/same.bmp"]["reason"] == "the same picture stands under another label too"
+    assert (
+        rows["a/1.png"]["reason"] == rows["b/same.bmp"]["reason"] == "the same picture stands under another label too"
+    )
 
 
 def test_unreadable_files_get_a_verdict_and_a_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

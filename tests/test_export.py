@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from lung_tumor import export, network
+from lung_tumor import export, network, training
 from lung_tumor.classifier import Classifier
 from lung_tumor.errors import ExportError
 from lung_tumor.imaging import to_network_input
@@ -24,8 +24,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def standardised(options: NetworkOptions, classes: tuple[str, ...] = ("a", "b")) -> Classifier:
     """Untrained, but with moments that an exporter could lose, and probabilities that differ from slice to slice."""
     made = small_classifier(classes, options)
-    prefix = network.frozen_prefix(made.model).predict_on_batch(to_network_input(pixels(20, seed=8)))
-    network.set_standardisation(made.model, prefix)
+    network.set_standardisation(made.model, training.frozen_activations(made, pixels(20, seed=8), 20))
     return made
 
 
@@ -59,11 +58,11 @@ def test_metadata_travels_along() -> None:
 
 @pytest.mark.parametrize("change", [0.001, np.nan])
 def test_an_export_that_answers_otherwise_is_refused(change: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = small_classifier()
+    classifier = standardised(NetworkOptions(feature_blocks=(1,)))
     original = export._to_model(classifier)
     monkeypatch.setattr(export, "_to_model", lambda _: original)
     weights, bias = classifier.model.get_layer("logits").get_weights()
-    classifier.model.get_layer("logits").set_weights([weights, bias + [0.0, change]])
+    classifier.model.get_layer("logits").set_weights([weights, bias + np.array([0.0, change])])
     with pytest.raises(ExportError, match=r"probabilities differ by .* expected at most 0\.0001"):
         export.to_onnx(classifier, pixels(3))
 

@@ -211,6 +211,17 @@ def test_percentiles_stretch_the_bulk_whatever_a_few_burnt_in_pixels_say() -> No
     assert set(prepared[1:, 32:].flat) == {255}
 
 
+@pytest.mark.parametrize(("percentiles", "low", "high"), [((0, 100), 40, 139), ((10, 90), 49, 129)])
+def test_percentiles_are_those_of_the_pixels(percentiles: tuple[float, float], low: int, high: int) -> None:
+    # Of the hundred grey values 40 to 139, once in each of a hundred columns, a tenth does not exceed 49.
+    pixels = np.tile(np.arange(40, 140, dtype=np.uint8), (100, 1))
+    options = PreparationOptions(size=100, crop_to_body=False, denoise="none", percentiles=percentiles)
+    expected = np.rint(np.clip((pixels[0].astype(float) - low) * 255 / (high - low), 0, 255))
+    np.testing.assert_allclose(prepare(pixels, options)[0], expected, atol=1)
+    assert prepare(pixels, options)[0, low - 40] == 0
+    assert prepare(pixels, options)[0, low - 39] > 0
+
+
 def test_percentile_normalisation_does_not_see_a_linear_change_of_contrast() -> None:
     pixels = speckled(60, 3, 100, 100)
     assert pixels.max() <= 110

@@ -19,7 +19,7 @@ def build(classes: int = 2, size: int = SIZE, seed: int = 0, **options: object) 
 
 def answer(model: keras.Model, *given: np.ndarray) -> list[np.ndarray]:
     """Outputs of a model, always as a list."""
-    outputs = model.predict_on_batch(list(given) if len(given) > 1 else given[0])
+    outputs = model(list(given) if isinstance(model.input, list) else given[0], training=False)
     return [np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
 
 
@@ -33,6 +33,7 @@ def answer(model: keras.Model, *given: np.ndarray) -> list[np.ndarray]:
         ({"frozen_blocks": -1}, "received -1"),
         ({"feature_blocks": []}, r"feature_blocks must be one or more of \[1, 2, 3, 4, 5\], received \(\)"),
         ({"feature_blocks": [5, 6]}, r"received \(5, 6\)"),
+        ({"frozen_blocks": 4, "feature_blocks": [3, 4]}, r"leaves block5 to train, but the head reads blocks \(3, 4\)"),
         ({"head": "mean"}, "head must be one of .* received 'mean'"),
         ({"hidden_units": [8, 0]}, r"hidden_units must be positive, received \(8, 0\)"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), received 1.0"),
@@ -83,7 +84,8 @@ def test_pooling_takes_the_average_or_the_maximum_over_all_positions() -> None:
     for head, pooled in (("average", np.mean), ("max", np.max)):
         model = build(head=head, feature_blocks=(1,))
         activation, features = answer(
-            keras.Model(model.input, [model.get_layer(f"block1_{name}").output for name in ("pool", "features")]), PIXELS
+            keras.Model(model.input, [model.get_layer(f"block1_{name}").output for name in ("pool", "features")]),
+            PIXELS,
         )
         np.testing.assert_allclose(features, pooled(activation, axis=(1, 2)), rtol=1e-5)
 
@@ -151,9 +153,10 @@ def test_with_its_weights_the_base_answers_as_keras_own_vgg16() -> None:
     ("frozen_blocks", "head", "feature_blocks", "hidden_units"),
     [
         (5, "average", (4, 5), ()),
+        (5, "average", (4,), ()),
+        (4, "max", (5,), ()),
         (4, "max", (4, 5), (8,)),
         (3, "flatten", (2, 3, 5), (8, 4)),
-        (4, "average", (3, 4), ()),  # nothing above block 4 is read, so nothing but the head trains
         (1, "average", (2, 3), ()),
         (0, "max", (1, 2), (4,)),
     ],

@@ -154,7 +154,9 @@ def test_names_are_unique_stable_and_say_nothing(drawn):
     names = [slice_name(index, PhantomOptions()) for index in range(400)]
     assert len(set(names)) == 400
     assert names[3] == slice_name(3, PhantomOptions(slices=8, mass_mm=(20.0, 40.0)))
-    assert all(len(name) == 20 and name.endswith(".png") and set(name[:-4]) <= set("0123456789abcdef") for name in names)
+    assert all(
+        len(name) == 20 and name.endswith(".png") and set(name[:-4]) <= set("0123456789abcdef") for name in names
+    )
     order = sorted(range(400), key=names.__getitem__)
     first_half = sum(slice_label(index, PhantomOptions()) == TUMOUR for index in order[:200])
     assert 75 < first_half < 125

@@ -15,7 +15,9 @@ from lung_tumor.imaging import PreparationOptions
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.predictor import METADATA_KEY, Predictor
 
-METADATA = ModelMetadata(("dark", "bright"), synthetic=True, source="made up", slices=2, preparation=PreparationOptions())
+METADATA = ModelMetadata(
+    ("dark", "bright"), synthetic=True, source="made up", slices=2, preparation=PreparationOptions()
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,7 @@ def test_probabilities_are_those_worked_by_hand(model: onnx.ModelProto) -> None:
     np.testing.assert_allclose(probabilities, [[0.5, 0.5], [0.25, 0.75]], atol=1e-6)
 
 
-def test_a_file_answers_as_the_same_bytes_and_carries_the_same_metadata(
-    model: onnx.ModelProto, tmp_path: Path
-) -> None:
+def test_a_file_answers_as_the_same_bytes_and_carries_the_same_metadata(model: onnx.ModelProto, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     slices = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)

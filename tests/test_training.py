@@ -75,7 +75,7 @@ def test_dark_and_bright_slices_are_told_apart_after_training() -> None:
     slices = np.concatenate([pixels(20, seed=4) // 2 + 128, pixels(20, seed=5) // 2])
     labels = np.repeat([0, 1], 20)
     part = activations(classifier, slices, labels)
-    training.train(classifier, part, part, FittingOptions(epochs=30, learning_rate=0.05), seed=1)
+    training.train(classifier, part, part, FittingOptions(epochs=8, learning_rate=0.1), seed=1)
     unseen = np.concatenate([pixels(5, seed=6) // 2 + 128, pixels(5, seed=7) // 2])
     predicted = classifier.model.predict_on_batch(to_network_input(unseen)).argmax(axis=1)
     assert predicted.tolist() == [0] * 5 + [1] * 5

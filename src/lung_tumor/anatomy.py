@@ -1,9 +1,8 @@
-"""A drawn chest: the anatomy of one axial CT slice as Hounsfield units, from a random generator and nothing else.
+"""A drawn chest: the anatomy of one axial CT slice in Hounsfield units (HU), from a random generator and nothing else.
 
 Lengths are millimetres, x towards the patient's left (the picture's right), y towards the back, the origin in the middle
-of the chest. Values are Hounsfield units (HU): air -1000, lung about -850, fat about -100, muscle about 50, bone above
-150. Sizes of organs and their order from arch to diaphragm follow any atlas of cross-sectional anatomy; no patient's
-picture went into them.
+of the chest. Air is -1000 HU, lung about -850, fat -100, muscle 50, bone above 150. Sizes and order of the organs are
+those of any atlas of cross-sectional anatomy; no patient's picture went into them.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 Field = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
+Pair = tuple[float, float]
 
 SIDE = 512
 """Side of a slice in pixels: the matrix of nearly every clinical CT."""
@@ -111,7 +111,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     breasts = max(0.0, rng.uniform(-30.0, 26.0)) * (level > 0.25)
     skin = muscle + fat * (1.0 + _wobble(rng, 4, 0.15) + 0.4 * _bump(0, 30) + 0.4 * _bump(180, 30))
     skin += breasts * (_bump(230, 14) + _bump(310, 14)) * (1.0 + _wobble(rng, 3, 0.1))
-    # Between a field that cuts the arms' side of the chest wall, as a zoomed reconstruction does, and one with air around.
+    # From a zoomed reconstruction, which cuts the chest wall at the sides, to one with air all around.
     tightest = 2.3 * max(half_width, half_depth)
     field = rng.uniform(tightest, max(1.3 * np.ptp(skin * np.cos(_THETA)), 1.1 * tightest))
     spacing = float(np.clip(field / SIDE, 0.5, 0.977))
@@ -125,7 +125,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         muscle=muscle,
         skin=skin + 2.0,
         blood=42.0 + float(rng.integers(2)) * rng.uniform(40.0, 220.0),
-        lung=rng.uniform(-900.0, -730.0),
+        lung=rng.uniform(-905.0, -705.0),
         spacing=spacing,
         centre=centre,
         tilt=float(np.deg2rad(rng.normal(0.0, 6.0))),
@@ -181,10 +181,8 @@ def _paint_table(canvas: Canvas, top: float, rng: np.random.Generator) -> None:
 
 def _paint_bone(canvas: Canvas, outline: Points, cortex: float) -> None:
     """Cortical shell of ``cortex`` mm around cancellous bone."""
-    middle = outline.mean(axis=0)
-    reach = np.linalg.norm(outline - middle, axis=1, keepdims=True)
     canvas.paint(outline, 550.0)
-    canvas.paint(middle + (outline - middle) * np.clip(1.0 - cortex / reach, 0.0, 1.0), 190.0)
+    canvas.paint(grow(outline, -cortex), 190.0)
 
 
 def _paint_scapula(canvas: Canvas, patient: Patient, side: int, rng: np.random.Generator) -> None:
@@ -252,13 +250,12 @@ def _paint_spine(canvas: Canvas, spine: tuple[float, float], vertebra: Points, r
 
 def _organs(patient: Patient, rng: np.random.Generator) -> list[tuple[Points, float, float]]:
     """Outline in mm, HU and the fat around it in mm (0: lies inside another organ), painted in this order."""
-    deep, blood, tissue = patient.half_depth, patient.blood, 45.0
-    air, fat = -985.0, 5.0
-    size, left = rng.uniform(0.8, 1.2), rng.normal(0.0, 8.0)
+    deep, blood, tissue, air, fat = patient.half_depth, patient.blood, 45.0, -985.0, 5.0
+    size, left = rng.uniform(0.85, 1.15) * patient.half_width / 126.0, rng.normal(0.0, 10.0)
     table: list[tuple[float, ...]]
     if patient.level < 0.2:
         table = [
-            (10, -0.1, 36, 12, 1.05, blood, fat), (-24, -0.28, 10, 9, 0, blood, fat), (7, 0.36, 8, 6, 0, tissue, fat),
+            (10, -0.1, 36, 12, 1.05, blood, fat), (-20, -0.28, 10, 9, 0, blood, 6), (7, 0.36, 8, 6, 0, tissue, fat),
             (-3, 0.12, 11, 12, 0, tissue, fat), (-3, 0.12, 9, 10, 0, air, 0),
         ]  # fmt: skip
     elif patient.level < 0.45:
@@ -277,10 +274,12 @@ def _organs(patient: Patient, rng: np.random.Generator) -> list[tuple[Points, fl
             (20, 0.5, 12, 12, 0, blood, fat), (1, 0.36, 8, 6, 0, tissue, fat),
         ]  # fmt: skip
         if patient.level > 0.75:
-            dome = rng.uniform(30.0, 62.0) * (0.3 + 0.8 * patient.level)
-            at = (-0.5 * patient.half_width, rng.uniform(-0.15, 0.15))
-            table.append((*at, dome, 0.9 * dome, rng.normal(), 55.0 + 0.3 * (blood - 42.0), 0.5))
             table.append((-22.0, 0.08, 14.0, 12.0, 0.0, blood, fat))
+        for side, first in ((-1, 0.65), (1, rng.uniform(0.7, 1.1))):  # liver; spleen and stomach, usually lower
+            dome = min(rng.uniform(36.0, 60.0) * (0.4 + 0.6 * patient.level), 0.4 * patient.half_width)
+            at = (side * rng.uniform(0.4, 0.52) * patient.half_width, rng.uniform(-0.2, 0.2))
+            if patient.level > first:
+                table.append((*at, dome, rng.uniform(0.75, 1.0) * dome, 0.0, 55.0 + 0.3 * (blood - 42.0), 0.5))
     return [
         (
             blob(rng, (x + left + rng.normal(0, 2), y * deep), (wide * size, high * size), turn, 0.04),
@@ -294,7 +293,7 @@ def _organs(patient: Patient, rng: np.random.Generator) -> list[tuple[Points, fl
 def _paint_lungs(canvas: Canvas, patient: Patient, lungs: Field, rng: np.random.Generator) -> None:
     """Parenchyma, denser towards the back where blood settles, with lobules, vessels, bronchi and fissures."""
     down = (np.arange(SIDE, dtype=np.float32)[:, None] - np.float32(canvas.centre[1])) * np.float32(canvas.spacing)
-    tissue = patient.lung + cloud(rng, 128, 14.0) + cloud(rng, 24, 14.0) + cloud(rng, 6, rng.uniform(10.0, 75.0))
+    tissue = patient.lung + cloud(rng, 128, 14.0) + cloud(rng, 24, 14.0) + cloud(rng, 6, rng.uniform(30.0, 130.0))
     tissue += down * np.float32(rng.uniform(0.1, 1.2))
     inner = Canvas(canvas.spacing, canvas.centre, canvas.tilt, tissue.astype(np.float32))
     for side in (-1, 1):
@@ -314,8 +313,7 @@ def _paint_fissure(canvas: Canvas, patient: Patient, hilum: Points, side: int, r
     along = np.linspace(0.0, 1.0, 9)[:, None]
     bow = np.sin(np.pi * along) * rng.normal(0.0, 8.0) * np.array([0.3, 1.0])
     path = hilum + along * (end - hilum) + bow
-    faint = np.full(8, rng.uniform(0.05, 0.25))
-    canvas.blend(canvas.strokes(path[:-1], path[1:], np.full(8, 0.6), faint), -300.0)
+    canvas.blend(canvas.strokes(path[:-1], path[1:], np.full(8, 0.6), np.full(8, rng.uniform(0.05, 0.25))), -300.0)
 
 
 def _vessels(
@@ -325,17 +323,16 @@ def _vessels(
     trunks = int(rng.integers(5, 7))
     heading = (0.0 if side > 0 else np.pi) + np.linspace(-1.9, 1.9, trunks) + rng.normal(0.0, 0.15, trunks)
     starts = np.repeat(hilum[None], trunks, axis=0) + rng.normal(0.0, 5.0, (trunks, 2))
-    radii = rng.uniform(1.4, 3.6, trunks)
+    radii = rng.uniform(1.2, 3.1, trunks)
     pieces = []
     for generation in range(9):
         step = 15.0 * 0.93**generation * rng.uniform(0.6, 1.3, len(radii))
         ends = starts + step[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
         pieces.append((starts, ends, radii))
         branch = rng.uniform(size=len(radii)) < 0.52
-        bend = rng.normal(0.0, 0.22, len(radii))
         fork = rng.choice([-1.0, 1.0], int(branch.sum())) * rng.uniform(0.5, 1.0, int(branch.sum()))
         starts = np.concatenate([ends, ends[branch]])
-        heading = np.concatenate([heading + bend, heading[branch] + fork])
+        heading = np.concatenate([heading + rng.normal(0.0, 0.22, len(radii)), heading[branch] + fork])
         radii = np.concatenate([radii * rng.uniform(0.78, 0.92, len(radii)), radii[branch] * 0.62])
         kept = rng.uniform(size=len(radii)) < np.minimum(0.95, 0.77 + 0.05 * radii)  # the others leave the slice
         starts, heading, radii = starts[kept], heading[kept], radii[kept]
@@ -374,24 +371,18 @@ def _wobble(rng: np.random.Generator, orders: int, size: float) -> Points:
     return np.asarray((amplitude * np.cos(order * _THETA + phase)).sum(axis=0))
 
 
-def blob(
-    rng: np.random.Generator,
-    centre: tuple[float, float] | Points,
-    radii: tuple[float, float],
-    turn: float,
-    rough: float,
-) -> Points:
-    """Ellipse of half-axes ``radii``, turned by ``turn`` radians, its outline off by the share ``rough``: (_CORNERS, 2)."""
+def blob(rng: np.random.Generator, centre: Pair | Points, radii: Pair, turn: float, rough: float) -> Points:
+    """Ellipse of half-axes ``radii``, turned by ``turn`` radians, its outline off by the share ``rough``: (120, 2)."""
     ellipse = np.stack([radii[0] * np.cos(_THETA), radii[1] * np.sin(_THETA)], axis=1)
     ellipse *= 1.0 + _wobble(rng, 7, rough)[:, None]
     return np.asarray(rotated(ellipse, turn) + np.asarray(centre))
 
 
 def grow(outline: Points, by: float) -> Points:
-    """Move a star-shaped outline ``by`` mm away from its middle."""
+    """Move a star-shaped outline ``by`` mm away from its middle, or towards it."""
     middle = outline.mean(axis=0)
     reach = np.linalg.norm(outline - middle, axis=1, keepdims=True)
-    return np.asarray(middle + (outline - middle) * (1.0 + by / np.maximum(reach, 1e-6)))
+    return np.asarray(middle + (outline - middle) * np.maximum(0.0, 1.0 + by / np.maximum(reach, 1e-6)))
 
 
 def _polar(radius: Points) -> Points:

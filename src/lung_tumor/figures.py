@@ -114,13 +114,16 @@ def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
     """Loss and accuracy of training and validation over the epochs, the kept epoch marked.
 
     Args:
-        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy``.
+        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy`` and, if training
+            had several phases, ``phase``.
         synthetic: whether the slices are the phantom's.
     """
     figure = _figure(9, 3.6)
     figure.suptitle(_caption(synthetic, "Training history"), fontsize=10)
     epochs = [row["epoch"] for row in rows]
-    best = min(rows, key=lambda row: row["val_loss"])["epoch"]
+    # Each phase of training starts from the best epoch of the one before and keeps a best epoch of its own.
+    last = [row for row in rows if row.get("phase") == rows[-1].get("phase")]
+    best = min(last, key=lambda row: row["val_loss"])["epoch"]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, [row[name] for row in rows], color=COLOURS[0], label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=COLOURS[1], label="validation")

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from lung_tumor.errors import SliceError
 
@@ -123,7 +123,7 @@ def decode(content: bytes) -> DecodedSlice:
             grey = _to_grey(picture)
     except SliceError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise SliceError(f"not a picture that can be read; use {', '.join(_FORMATS)}") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
         raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
@@ -146,7 +146,7 @@ def _to_grey(picture: Image.Image) -> Pixels:
         if not np.isfinite(values).all():
             raise SliceError("the picture holds values that are not finite numbers")
         low, high = values.min(), values.max()
-        return np.rint((values - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)
+        return np.asarray(np.rint((values - low) * (255.0 / max(high - low, 1e-12))), dtype=np.uint8)
     if picture.mode in ("P", "PA", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB"):
         picture = picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB" if picture.mode != "LA" else "L")
     # convert("L") discards alpha without blending, so that a transparent border keeps the value stored under it.
@@ -216,9 +216,16 @@ def _normalise(pixels: Pixels, options: PreparationOptions) -> Pixels:
         case "window":
             low, high = options.window
         case "percentile":
-            low, high = np.percentile(pixels, options.percentiles)
-    stretched = (pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1.0))
-    return np.rint(np.clip(stretched, 0.0, 255.0)).astype(np.uint8)
+            low, high = _percentiles(pixels, options.percentiles)
+    table = (np.arange(256, dtype=np.float32) - low) * (255.0 / max(high - low, 1.0))
+    return np.asarray(np.rint(np.clip(table, 0.0, 255.0)), dtype=np.uint8)[pixels]
+
+
+def _percentiles(pixels: Pixels, percentiles: tuple[float, float]) -> tuple[float, float]:
+    """Smallest grey values that at least these percentages of the pixels, and at least one pixel, do not exceed."""
+    cumulative = np.cumsum(np.bincount(pixels.ravel(), minlength=256))
+    low, high = np.searchsorted(cumulative, np.maximum(np.array(percentiles) / 100.0 * pixels.size, 1.0))
+    return float(low), float(high)
 
 
 def _resize(pixels: Pixels, size: int) -> Pixels:

@@ -48,7 +48,7 @@ class NetworkOptions:
     """
 
     frozen_blocks: int = 5
-    feature_blocks: tuple[int, ...] = (4, 5)
+    feature_blocks: tuple[int, ...] = (4,)
     head: Head = "average"
     hidden_units: tuple[int, ...] = ()
     dropout: float = 0.0
@@ -63,6 +63,11 @@ class NetworkOptions:
         if not self.feature_blocks or not set(self.feature_blocks) <= set(blocks):
             raise ValueError(
                 f"network.feature_blocks must be one or more of {list(blocks)}, received {self.feature_blocks}"
+            )
+        if max(self.feature_blocks) <= self.frozen_blocks < len(BLOCKS):
+            raise ValueError(
+                f"network.frozen_blocks={self.frozen_blocks} leaves block{self.frozen_blocks + 1} to train, but the head reads "
+                f"blocks {self.feature_blocks} only; add a later block to network.feature_blocks"
             )
         if self.head not in get_args(Head):
             raise ValueError(f"network.head must be one of {get_args(Head)}, received {self.head!r}")

@@ -28,7 +28,7 @@ def _artifact_location() -> str | None:
     return None if os.environ.get("MLFLOW_TRACKING_URI") else (PROJECT / "mlruns").as_uri()
 
 
-CONFIG_LOADER_ARGS = {
+CONFIG_LOADER_ARGS: dict[str, Any] = {
     "base_env": "base",
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft", "globals": "soft"},

@@ -22,10 +22,19 @@ NARROW = ((2, 4), (2, 6), (3, 8), (3, 10), (3, 12))
 """VGG16's blocks with few filters, for tests that need all five and no particular width."""
 
 
-def small_classifier(classes: tuple[str, ...] = ("a", "b"), options: NetworkOptions = SMALL, **facts: Any) -> Classifier:
+def small_classifier(
+    classes: tuple[str, ...] = ("a", "b"), options: NetworkOptions = SMALL, **facts: Any
+) -> Classifier:
     """An untrained classifier with metadata."""
     metadata = ModelMetadata(
-        **{"classes": classes, "synthetic": False, "source": "made up", "slices": 7, "preparation": PREPARATION, **facts}
+        **{
+            "classes": classes,
+            "synthetic": False,
+            "source": "made up",
+            "slices": 7,
+            "preparation": PREPARATION,
+            **facts,
+        }
     )
     return Classifier(network.build(len(classes), options, SIZE, seed=3), metadata)
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-_DEFAULTS = {"verdict": "accepted", "reason": "", "format": "PNG", "mode": "L", "width": 64, "height": 64, "synthetic": False}
+_DEFAULTS = {
+    "verdict": "accepted",
+    "reason": "",
+    "format": "PNG",
+    "mode": "L",
+    "width": 64,
+    "height": 64,
+    "synthetic": False,
+}
 
 
 def manifest_of(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -1,0 +1,67 @@
+"""Pipelines run in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.runner import SequentialRunner
+
+from lung_tumor import network
+from lung_tumor.fitting import FittingOptions
+from lung_tumor.network import NetworkOptions
+from lung_tumor.pipeline_registry import register_pipelines
+from lung_tumor.splits import SplitOptions
+from tests.support.classifiers import PREPARATION, SIZE
+from tests.support.pictures import CLASSES, tiny_source
+
+NETWORKS = {
+    2: NetworkOptions(frozen_blocks=5, feature_blocks=(2,)),
+    3: NetworkOptions(frozen_blocks=1, feature_blocks=(1, 2)),
+    4: NetworkOptions(frozen_blocks=5, feature_blocks=(1, 2), head="max", hidden_units=(8,), dropout=0.1),
+}
+"""By the number of classes, so that three runs try the head alone, fine-tuning and hidden layers."""
+
+
+class KeptDataset(MemoryDataset):
+    """A runner lets go of what no later node needs; tests look at it afterwards."""
+
+    def _release(self) -> None:
+        """Keep the data."""
+
+
+def run(pipeline: Pipeline, inputs: dict[str, Any]) -> DataCatalog:
+    """Run a pipeline on what it is given; everything it makes stays in the returned catalog."""
+    names = pipeline.datasets() | inputs.keys()
+    catalog = DataCatalog({name: KeptDataset(copy_mode="assign") for name in names})
+    for name, value in inputs.items():
+        catalog.save(name, value)
+    SequentialRunner().run(pipeline, catalog)
+    return catalog
+
+
+def pretrained(options: NetworkOptions) -> dict[str, Any]:
+    """Numbers that stand for ImageNet's, by the names of the tensors."""
+    base = network.build(2, options, SIZE, seed=11)
+    layers = [layer for layer in base.layers if "_conv" in layer.name]
+    return {
+        f"{layer.name}/{kind}": values
+        for layer in layers
+        for kind, values in zip(("kernel", "bias"), layer.get_weights(), strict=True)
+    }
+
+
+def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
+    """All four pipelines on a handful of slices of so many classes."""
+    inputs = {
+        "slice_source": tiny_source(folder, CLASSES[:classes]),
+        "imagenet_weights": pretrained(NETWORKS[classes]),
+        "params:seed": seed,
+        "params:data_ingestion.preparation": PREPARATION,
+        "params:data_ingestion.split": SplitOptions(validation=0.25, test=0.25),
+        "params:model_prep.network": NETWORKS[classes],
+        "params:training.fitting": FittingOptions(epochs=6, batch_size=8, learning_rate=0.05, fine_tuning_rate=0.0001),
+    }
+    return run(register_pipelines()["__default__"], inputs)

@@ -1,0 +1,103 @@
+"""Figures hold what they were given, and say when it is synthetic."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from lung_tumor import figures
+
+ROWS = [
+    {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6},
+    {"epoch": 2, "loss": 0.5, "val_loss": 0.4, "accuracy": 0.7, "val_accuracy": 0.8},
+    {"epoch": 3, "loss": 0.3, "val_loss": 0.6, "accuracy": 0.9, "val_accuracy": 0.7},
+]
+
+
+def sheet(*, synthetic: bool = False, count: int = 5) -> Figure:
+    slices = [np.full((32, 32), grey, np.uint8) for grey in range(count)]
+    return figures.contact_sheet(slices, [f"slice {n}" for n in range(count)], "normal", synthetic=synthetic, columns=4)
+
+
+def matrix(*, synthetic: bool = False) -> Figure:
+    return figures.confusion_matrix([[3, 1], [0, 0]], ("a", "b"), synthetic=synthetic)
+
+
+def curves(*, synthetic: bool = False, classes: int = 2) -> Figure:
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), 12)
+    aucs = {f"class{number}": 0.5 + number / 10 for number in range(classes)}
+    return figures.roc(np.arange(12) % classes, probabilities, aucs, synthetic=synthetic)
+
+
+def progress(*, synthetic: bool = False) -> Figure:
+    return figures.history(ROWS, synthetic=synthetic)
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(lambda item: hasattr(item, "get_text")))
+
+
+@pytest.mark.parametrize("draw", [sheet, matrix, curves, progress])
+def test_every_figure_renders_and_says_when_the_slices_are_synthetic(draw: Callable[..., Figure]) -> None:
+    for synthetic in (True, False):
+        figure = draw(synthetic=synthetic)
+        figure.savefig(buffer := io.BytesIO(), format="png")
+        assert buffer.getvalue().startswith(b"\x89PNG")
+        assert ("synthetic slices (phantom)" in texts(figure)) == synthetic
+
+
+def test_a_contact_sheet_shows_each_slice_unchanged_with_its_caption() -> None:
+    figure = sheet(count=5)
+    shown = [axes for axes in figure.axes if axes.images]
+    assert [axes.images[0].get_array().max() for axes in shown] == [0, 1, 2, 3, 4]
+    assert [axes.get_title() for axes in shown] == [f"slice {number}" for number in range(5)]
+    assert {axes.images[0].get_clim() for axes in shown} == {(0, 255)}
+    assert len(figure.axes) == 8
+
+
+def test_one_slice_makes_a_sheet_too() -> None:
+    assert sum(bool(axes.images) for axes in sheet(count=1).axes) == 1
+
+
+def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class() -> None:
+    axes = matrix().axes[0]
+    assert [text.get_text() for text in axes.texts] == ["3\n75%", "1\n25%", "0\n0%", "0\n0%"]
+    assert [(text.get_position()) for text in axes.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 0]])
+
+
+@pytest.mark.parametrize(("classes", "expected"), [(2, ["class0"]), (3, ["class0", "class1", "class2"])])
+def test_two_classes_share_one_roc_curve_and_more_have_one_each(classes: int, expected: list[str]) -> None:
+    labels = [line.get_label() for line in curves(classes=classes).axes[0].lines]
+    assert labels == ["chance", *(f"{name}: AUC {0.5 + int(name[-1]) / 10:.3f}" for name in expected)]
+
+
+def test_a_perfect_ranking_runs_through_the_upper_left_corner() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
+    figure = figures.roc(np.array([0, 0, 1, 1]), probabilities, {"a": 1.0, "b": 1.0}, synthetic=False)
+    assert [0.0, 1.0] in figure.axes[0].lines[1].get_xydata().tolist()
+
+
+def test_a_class_without_auc_has_no_curve() -> None:
+    probabilities = np.full((4, 3), 1 / 3)
+    figure = figures.roc(np.array([0, 1, 0, 1]), probabilities, {"a": 0.5, "b": 0.5, "c": None}, synthetic=False)
+    assert [line.get_label() for line in figure.axes[0].lines] == ["chance", "a: AUC 0.500", "b: AUC 0.500"]
+
+
+def test_the_history_marks_the_epoch_that_was_kept() -> None:
+    for axes, name in zip(progress().axes, ("loss", "accuracy"), strict=True):
+        training, validation, kept = axes.lines
+        assert training.get_ydata().tolist() == [row[name] for row in ROWS]
+        assert validation.get_ydata().tolist() == [row[f"val_{name}"] for row in ROWS]
+        assert kept.get_label() == "kept: epoch 2"
+        assert set(kept.get_xdata()) == {2}
+
+
+def test_after_fine_tuning_the_kept_epoch_is_one_of_fine_tuning() -> None:
+    rows = [{**row, "phase": float(row["epoch"] > 2)} for row in ROWS]
+    assert figures.history(rows, synthetic=False).axes[0].lines[2].get_label() == "kept: epoch 3"

@@ -1,0 +1,90 @@
+"""What a run is tracked with, in a real MLflow store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from lung_tumor.fitting import FittingOptions
+from lung_tumor.hooks import TrackingHooks
+from lung_tumor.imaging import PreparationOptions
+from lung_tumor.splits import SplitOptions
+
+# MLflow 3.17 opens its store with an option that SQLAlchemy 2.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
+
+HOOKS = TrackingHooks()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A SQLite store of its own."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    yield mlflow.create_experiment("hooks", artifact_location=(folder / "artifacts").as_uri())
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def run(store: str) -> Iterator[str]:
+    """The id of a run that is active."""
+    with mlflow.start_run(experiment_id=store) as active:
+        yield active.info.run_id
+
+
+def stored(run_id: str) -> Run:
+    return MlflowClient().get_run(run_id)
+
+
+def test_every_option_has_a_column_of_its_own(run: str) -> None:
+    HOOKS.before_node_run(
+        inputs={
+            "params:training.fitting": FittingOptions(epochs=7, class_weights="none"),
+            "params:data_ingestion.preparation": PreparationOptions(percentiles=(2.0, 98.0)),
+            "params:seed": 3,
+            "manifest": SplitOptions(),
+        }
+    )
+    logged = stored(run).data.params
+    assert {name: value for name, value in logged.items() if name.startswith("training.")} == {
+        "training.fitting.epochs": "7",
+        "training.fitting.batch_size": "32",
+        "training.fitting.learning_rate": "0.001",
+        "training.fitting.fine_tuning_rate": "1e-05",
+        "training.fitting.patience": "20",
+        "training.fitting.class_weights": "none",
+    }
+    assert logged["data_ingestion.preparation.percentiles"] == "(2.0, 98.0)"
+    assert {name.rpartition(".")[0] for name in logged} == {"training.fitting", "data_ingestion.preparation"}
+
+
+def test_options_that_several_nodes_receive_are_logged_without_complaint(run: str) -> None:
+    for _ in range(2):
+        HOOKS.before_node_run(inputs={"params:data_ingestion.split": SplitOptions(0.2, 0.1)})
+    assert stored(run).data.params == {"data_ingestion.split.validation": "0.2", "data_ingestion.split.test": "0.1"}
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+@pytest.mark.parametrize("call", [HOOKS.after_dataset_loaded, HOOKS.after_dataset_saved])
+def test_reading_or_writing_the_provenance_tags_the_run(run: str, call: object, synthetic: bool) -> None:
+    call(dataset_name="provenance", data={"synthetic": synthetic, "source": "made up"})  # type: ignore[operator]
+    tags = stored(run).data.tags
+    assert (tags["synthetic"], tags["slices_from"]) == (str(synthetic).lower(), "made up")
+
+
+def test_other_datasets_tag_nothing(run: str) -> None:
+    HOOKS.after_dataset_loaded(dataset_name="metrics", data={"synthetic": True, "source": "made up"})
+    assert "synthetic" not in stored(run).data.tags
+
+
+def test_without_an_active_run_none_is_started(store: str) -> None:
+    before = len(MlflowClient().search_runs([store]))
+    HOOKS.before_node_run(inputs={"params:data_ingestion.split": SplitOptions()})
+    HOOKS.after_dataset_saved(dataset_name="provenance", data={"synthetic": True, "source": "made up"})
+    assert mlflow.active_run() is None
+    assert len(MlflowClient().search_runs([store])) == before
