@@ -96,8 +96,3 @@ def test_the_history_marks_the_epoch_that_was_kept() -> None:
         assert validation.get_ydata().tolist() == [row[f"val_{name}"] for row in ROWS]
         assert kept.get_label() == "kept: epoch 2"
         assert set(kept.get_xdata()) == {2}
-
-
-def test_after_fine_tuning_the_kept_epoch_is_one_of_fine_tuning() -> None:
-    rows = [{**row, "phase": float(row["epoch"] > 2)} for row in ROWS]
-    assert figures.history(rows, synthetic=False).axes[0].lines[2].get_label() == "kept: epoch 3"

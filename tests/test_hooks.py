@@ -15,7 +15,6 @@ from lung_tumor.imaging import PreparationOptions
 from lung_tumor.splits import SplitOptions
 
 # MLflow 3.17 opens its store with an option that SQLAlchemy 2.1 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")
 
 HOOKS = TrackingHooks()
 

@@ -125,7 +125,7 @@ def draw_patient(rng: np.random.Generator) -> Patient:
         muscle=muscle,
         skin=skin + 2.0,
         blood=42.0 + float(rng.integers(2)) * rng.uniform(40.0, 220.0),
-        lung=rng.uniform(-905.0, -705.0),
+        lung=rng.uniform(-905.0, -725.0),
         spacing=spacing,
         centre=centre,
         tilt=float(np.deg2rad(rng.normal(0.0, 6.0))),
@@ -293,7 +293,7 @@ def _organs(patient: Patient, rng: np.random.Generator) -> list[tuple[Points, fl
 def _paint_lungs(canvas: Canvas, patient: Patient, lungs: Field, rng: np.random.Generator) -> None:
     """Parenchyma, denser towards the back where blood settles, with lobules, vessels, bronchi and fissures."""
     down = (np.arange(SIDE, dtype=np.float32)[:, None] - np.float32(canvas.centre[1])) * np.float32(canvas.spacing)
-    tissue = patient.lung + cloud(rng, 128, 14.0) + cloud(rng, 24, 14.0) + cloud(rng, 6, rng.uniform(30.0, 130.0))
+    tissue = patient.lung + cloud(rng, 128, 14.0) + cloud(rng, 24, 14.0) + cloud(rng, 6, rng.uniform(25.0, 120.0))
     tissue += down * np.float32(rng.uniform(0.1, 1.2))
     inner = Canvas(canvas.spacing, canvas.centre, canvas.tilt, tissue.astype(np.float32))
     for side in (-1, 1):

@@ -60,8 +60,6 @@ def _look(file: SliceFile) -> dict[str, Any]:
         content = file.read_bytes()
         row["digest"] = hashlib.sha256(content).hexdigest()
         decoded = decode(content)
-    except OSError as error:
-        return row | {"reason": f"the file cannot be read ({error.strerror or type(error).__name__})"}
     except SliceError as error:
         return row | {"reason": str(error)}
     height, width = decoded.pixels.shape

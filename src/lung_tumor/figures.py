@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from lung_tumor.fitting import best_epoch
 from lung_tumor.imaging import Pixels
 
 # Okabe and Ito 2008: told apart by colour-blind readers.
@@ -114,16 +115,13 @@ def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
     """Loss and accuracy of training and validation over the epochs, the kept epoch marked.
 
     Args:
-        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy`` and, if training
-            had several phases, ``phase``.
+        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``.
         synthetic: whether the slices are the phantom's.
     """
     figure = _figure(9, 3.6)
     figure.suptitle(_caption(synthetic, "Training history"), fontsize=10)
     epochs = [row["epoch"] for row in rows]
-    # Each phase of training starts from the best epoch of the one before and keeps a best epoch of its own.
-    last = [row for row in rows if row.get("phase") == rows[-1].get("phase")]
-    best = min(last, key=lambda row: row["val_loss"])["epoch"]
+    best = best_epoch(rows)["epoch"]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, [row[name] for row in rows], color=COLOURS[0], label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=COLOURS[1], label="validation")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -84,14 +84,15 @@ def fit(
     from tqdm.keras import TqdmCallback
 
     keras.utils.set_random_seed(seed)
+    weights = class_weights(training.labels) if options.class_weights == "balanced" else {}
     tail.compile(keras.optimizers.Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = tail.fit(
         training.values,
         training.labels,
-        validation_data=(validation.values, validation.labels),
+        validation_data=(validation.values, validation.labels, _row_weights(validation.labels, weights)),
         epochs=options.epochs,
         batch_size=options.batch_size,
-        class_weight=class_weights(training.labels) if options.class_weights == "balanced" else None,
+        class_weight=weights or None,
         callbacks=[
             keras.callbacks.EarlyStopping(monitor="val_loss", patience=options.patience, restore_best_weights=True),
             TqdmCallback(epochs=options.epochs, verbose=0, desc=title),
@@ -99,6 +100,16 @@ def fit(
         verbose=0,
     )
     return to_rows(history.history)
+
+
+def _row_weights(labels: npt.NDArray[np.int64], weights: dict[int, float]) -> npt.NDArray[np.float32]:
+    """Weight of each row: validation must weigh the classes as training does, or stopping would work against it."""
+    return np.array([weights.get(int(label), 1.0) for label in labels], dtype=np.float32)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Row with the smallest validation loss, the first of equals: the epoch whose weights are kept."""
+    return min(history, key=lambda row: row["val_loss"])
 
 
 def to_rows(columns: dict[str, Sequence[float]]) -> History:

@@ -131,7 +131,7 @@ def _paint_mass(
     canvas: Canvas, patient: Patient, lungs: Field, options: PhantomOptions, rng: np.random.Generator
 ) -> Mask:
     """Paint a lobulated, spiculated mass into a lung, solid or with a ground-glass rim; return where it is."""
-    longest = float(np.exp(rng.uniform(*np.log(options.mass_mm))))
+    longest = rng.uniform(*options.mass_mm)
     centre = _mass_centre(canvas, lungs, longest, rng)
     shape = blob(rng, (0.0, 0.0), (1.0, rng.uniform(0.58, 0.88)), rng.uniform(0.0, np.pi), 0.07)
     outline, mask = _fit_mass(canvas, lungs, centre, shape, longest)
@@ -183,14 +183,14 @@ def longest_diameter(mask: Mask) -> float:
 
 def _spicules(outline: Points, centre: Points, rng: np.random.Generator) -> tuple[Points, Points, Points, Points]:
     """Strands that leave the edge of the mass; a few run far enough to tether it to the pleura."""
-    count = int(rng.integers(24, 42))
+    count = int(rng.integers(28, 48))
     roots = outline[rng.integers(len(outline), size=count)]
     ray = (roots - centre) / np.linalg.norm(roots - centre, axis=1, keepdims=True)
     ray = ray + rng.normal(0.0, 0.25, (count, 2))
-    length = np.where(rng.uniform(size=count) < 0.15, 2.5, 1.0) * rng.uniform(3.5, 12.0, count)
+    length = np.where(rng.uniform(size=count) < 0.15, 2.5, 1.0) * rng.uniform(4.0, 14.0, count)
     bends = roots + ray * length[:, None] * 0.5
     tips = bends + (ray + rng.normal(0.0, 0.2, (count, 2))) * length[:, None] * 0.5
-    radii, opacity = rng.uniform(0.6, 1.2, count), rng.uniform(0.6, 1.0, count)
+    radii, opacity = rng.uniform(0.7, 1.4, count), rng.uniform(0.6, 1.0, count)
     return (
         np.concatenate([roots - ray, bends]),
         np.concatenate([bends, tips]),

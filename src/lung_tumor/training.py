@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lung_tumor import fitting, network
 from lung_tumor.classifier import Classifier
 from lung_tumor.features import BATCH, Activations, run_in_batches
-from lung_tumor.fitting import FittingOptions, History, LabelledActivations
+from lung_tumor.fitting import FittingOptions, History, LabelledActivations, best_epoch
 from lung_tumor.imaging import Pixels
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def train(
         seed: seeds shuffling and dropout.
 
     Returns:
-        The history, one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning.
+        The history, one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning. The classifier is left as it
+        was after the :func:`~lung_tumor.fitting.best_epoch` of all.
     """
     model = classifier.model
     blocks = network.trainable_blocks(model)
@@ -57,12 +58,26 @@ def train(
     rows = fitting.fit(head, seen, unseen, options, rate=options.learning_rate, seed=seed, title="Head")
     history = [{**row, "phase": 0.0} for row in rows]
     if blocks is not None:
-        tail = network.trainable_tail(model)
-        rows = fitting.fit(
-            tail, training, validation, options, rate=options.fine_tuning_rate, seed=seed, title="Fine-tuning"
-        )
-        history += [{**row, "epoch": row["epoch"] + len(history), "phase": 1.0} for row in rows]
+        history += _fine_tune(network.trainable_tail(model), training, validation, options, history, seed)
     return history
+
+
+def _fine_tune(
+    tail: keras.Model,
+    training: LabelledActivations,
+    validation: LabelledActivations,
+    options: FittingOptions,
+    history: History,
+    seed: int,
+) -> History:
+    """Fit blocks and head together; undone where validation was better before. Returns the rows to append."""
+    before = tail.get_weights()
+    rows = fitting.fit(
+        tail, training, validation, options, rate=options.fine_tuning_rate, seed=seed, title="Fine-tuning"
+    )
+    if best_epoch(rows)["val_loss"] >= best_epoch(history)["val_loss"]:
+        tail.set_weights(before)
+    return [{**row, "epoch": row["epoch"] + len(history), "phase": 1.0} for row in rows]
 
 
 def _features(blocks: keras.Model | None, part: LabelledActivations) -> LabelledActivations:

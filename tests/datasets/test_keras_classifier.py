@@ -14,7 +14,6 @@ from lung_tumor.imaging import to_network_input
 from tests.support.classifiers import pixels, small_classifier
 
 # Keras 3.15 saves variables through an argument that NumPy 2.4 wants declared.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 @pytest.fixture
