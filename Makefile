@@ -79,7 +79,7 @@ serve: $(READY)  ## Serve the upload page at http://127.0.0.1:8080
 
 .PHONY: repro
 repro: $(READY)  ## Reproduce the pipelines through DVC; what has not changed is not run
-	@$(BIN)/dvc repro
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
 .PHONY: bench-run
 bench-run: $(READY)  ## Time the whole run against one bare VGG16 pass

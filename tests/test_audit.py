@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lung_tumor.audit import accepted, audit
+from lung_tumor.audit import audit
 from lung_tumor.errors import SourceError
+from lung_tumor.manifest import accepted
 from tests.support.manifests import manifest_of
 from tests.support.pictures import encoded, source_of, speckled
 

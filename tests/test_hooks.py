@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import mlflow
 import pytest
+from kedro.framework.project import configure_project
+from kedro.io import DataCatalog, MemoryDataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from lung_tumor.fitting import FittingOptions
-from lung_tumor.hooks import TrackingHooks
+from lung_tumor.hooks import ParameterHooks, TrackingHooks, flatten
 from lung_tumor.imaging import PreparationOptions
 from lung_tumor.splits import SplitOptions
-
-# MLflow 3.17 opens its store with an option that SQLAlchemy 2.1 deprecates.
 
 HOOKS = TrackingHooks()
 
@@ -87,3 +87,64 @@ def test_without_an_active_run_none_is_started(store: str) -> None:
     HOOKS.after_dataset_saved(dataset_name="provenance", data={"synthetic": True, "source": "made up"})
     assert mlflow.active_run() is None
     assert len(MlflowClient().search_runs([store])) == before
+
+
+def test_every_epoch_is_logged_under_its_own_step_however_many(run: str) -> None:
+    rows = [{"epoch": epoch, "loss": 1.0 / epoch, "val_loss": 2.0 / epoch} for epoch in range(1, 502)]
+    HOOKS.after_dataset_saved(dataset_name="history", data=rows)
+    points = MlflowClient().get_metric_history(run, "history.val_loss")
+    assert [(point.step, point.value) for point in points] == [(row["epoch"], row["val_loss"]) for row in rows]
+
+
+def test_every_number_of_the_test_split_is_logged(run: str) -> None:
+    HOOKS.after_dataset_saved(
+        dataset_name="metrics", data={"test": {"accuracy": 0.5, "macro": {"f1": 0.25}}, "synthetic": True}
+    )
+    assert stored(run).data.metrics == {"test.accuracy": 0.5, "test.macro.f1": 0.25}
+
+
+def catalog(seed: object = 3) -> DataCatalog:
+    names = ("data_ingestion.preparation", "training.fitting")
+    parameters = {f"params:{name}": MemoryDataset({}) for name in names}
+    return DataCatalog({**parameters, "params:seed": MemoryDataset(seed)})
+
+
+@pytest.fixture(scope="module")
+def check() -> ParameterHooks:
+    configure_project("lung_tumor")
+    return ParameterHooks()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"source": "phantom:"},
+        {"source": {"phantom": None}},
+        {"seed": 4},
+        {"training": {"fitting": {"epochs": 3}}},
+    ],
+)
+def test_parameters_that_a_node_or_the_catalog_reads_are_let_through(
+    check: ParameterHooks, given: dict[str, object]
+) -> None:
+    check.before_pipeline_run(run_params={"runtime_params": given}, catalog=catalog())
+
+
+@pytest.mark.parametrize(
+    "given", [{"traning": {"fitting": {"epochs": 3}}}, {"sorce": "x"}, {"training": {"epochs": 3}}]
+)
+def test_a_parameter_that_nothing_reads_stops_the_run(check: ParameterHooks, given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"unknown parameter .* known are data_ingestion.preparation, .*source"):
+        check.before_pipeline_run(run_params={"runtime_params": given}, catalog=catalog())
+
+
+@pytest.mark.parametrize("seed", ["abc", 1.5, True, -1, None])
+def test_a_seed_that_is_no_whole_number_stops_the_run(check: ParameterHooks, seed: object) -> None:
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        check.before_pipeline_run(run_params={}, catalog=catalog(seed))
+
+
+def test_flattening_joins_names_by_dots_and_keeps_numbers_alone() -> None:
+    nested = {"a": 1, "b": {"c": 0.5, "d": {"e": 2}, "none": None}, "list": [1], "flag": True, "text": "x"}
+    assert flatten(nested) == {"a": 1.0, "b.c": 0.5, "b.d.e": 2.0}

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from lung_tumor.metrics import classification_metrics, flatten
+from lung_tumor.metrics import classification_metrics
 
 approx = pytest.approx
 
@@ -86,8 +86,3 @@ def test_shapes_that_do_not_fit_are_named(labels: int, shape: tuple[int, ...]) -
 def test_the_result_is_plain_json() -> None:
     for found in (two_classes(), three_classes()):
         assert json.loads(json.dumps(found)) == found
-
-
-def test_flattening_joins_names_by_dots_and_keeps_numbers_alone() -> None:
-    nested = {"a": 1, "b": {"c": 0.5, "d": {"e": 2}, "none": None}, "list": [1], "flag": True, "text": "x"}
-    assert flatten(nested) == {"a": 1.0, "b.c": 0.5, "b.d.e": 2.0}

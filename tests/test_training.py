@@ -12,6 +12,7 @@ from lung_tumor import network, training
 from lung_tumor.classifier import Classifier
 from lung_tumor.fitting import FittingOptions, LabelledActivations
 from lung_tumor.imaging import to_network_input
+from lung_tumor.metrics import class_indices
 from lung_tumor.network import NetworkOptions
 from tests.support.classifiers import NARROW, pixels, small_classifier, weights_by_layer
 
@@ -107,11 +108,11 @@ def test_the_same_seed_gives_the_same_classifier() -> None:
 
 
 def test_labels_become_their_position_among_the_classes() -> None:
-    indices = training.class_indices(["b", "a", "c", "b"], ("c", "b", "a"))
+    indices = class_indices(["b", "a", "c", "b"], ("c", "b", "a"))
     assert indices.tolist() == [1, 2, 0, 1]
     assert indices.dtype == np.int64
     with pytest.raises(KeyError, match="d"):
-        training.class_indices(["d"], ("a", "b"))
+        class_indices(["d"], ("a", "b"))
 
 
 def test_training_facts_name_the_slices_whatever_their_order() -> None:

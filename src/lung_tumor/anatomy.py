@@ -111,12 +111,10 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     breasts = max(0.0, rng.uniform(-30.0, 26.0)) * (level > 0.25)
     skin = muscle + fat * (1.0 + _wobble(rng, 4, 0.15) + 0.4 * _bump(0, 30) + 0.4 * _bump(180, 30))
     skin += breasts * (_bump(230, 14) + _bump(310, 14)) * (1.0 + _wobble(rng, 3, 0.1))
-    # From a zoomed reconstruction, which cuts the chest wall at the sides, to one with air all around.
-    tightest = 2.3 * max(half_width, half_depth)
-    field = rng.uniform(tightest, max(1.3 * np.ptp(skin * np.cos(_THETA)), 1.1 * tightest))
-    spacing = float(np.clip(field / SIDE, 0.5, 0.977))
-    slack = max(0.0, SIDE / 2.0 - 1.1 * half_width / spacing)
-    centre = (SIDE / 2.0 + rng.uniform(-0.8, 0.8) * slack, SIDE / 2.0 + rng.uniform(-0.8, 0.8) * slack)
+    # Half of the fields are zoomed to the lungs, off centre, and cut the chest wall; the others leave air around it.
+    spacing = float(np.clip(2.25 * half_width * rng.uniform(1.0, 1.4) / SIDE, 0.5, 0.977))
+    slack = SIDE / 2.0 - 1.08 * half_width / spacing, SIDE / 2.0 - 1.25 * half_depth / spacing
+    centre = (SIDE / 2.0 + rng.uniform(-0.9, 0.9) * slack[0], SIDE / 2.0 + rng.uniform(-0.6, 0.6) * slack[1])
     return Patient(
         level=level,
         half_width=half_width,

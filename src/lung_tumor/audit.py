@@ -13,12 +13,10 @@ from tqdm import tqdm
 
 from lung_tumor.errors import SliceError, SourceError
 from lung_tumor.imaging import decode
+from lung_tumor.manifest import ACCEPTED, QUARANTINED
 from lung_tumor.sources import SliceFile, SliceSource
 
 logger = logging.getLogger(__name__)
-
-ACCEPTED = "accepted"
-QUARANTINED = "quarantined"
 
 _THREADS = 2
 
@@ -96,11 +94,3 @@ def _require_every_class(manifest: pd.DataFrame, classes: Iterable[str]) -> None
                 f"class {label!r} has no file that can be used ({reasons.sum()} quarantined; most often: "
                 f"{reasons.index[0] if len(reasons) else 'none listed'}); mend its files or leave the folder out"
             )
-
-
-def accepted(manifest: pd.DataFrame, split: str | None = None) -> pd.DataFrame:
-    """Accepted rows, of one split if named, with a fresh index."""
-    chosen = manifest["verdict"] == ACCEPTED
-    if split is not None:
-        chosen &= manifest["split"] == split
-    return manifest[chosen].reset_index(drop=True)

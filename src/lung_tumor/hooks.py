@@ -1,15 +1,54 @@
-"""What kedro-mlflow does not track by itself. MLflow is imported when a pipeline runs, not when it is looked at."""
+"""What Kedro and kedro-mlflow leave open. MLflow is imported when a pipeline runs, not when it is looked at."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import DataCatalog
+
+SOURCE = "source"
+"""The one runtime parameter that the catalog reads and no node does."""
+
+_POINTS_A_BATCH = 1000
+"""Most metrics that an MLflow server takes in one request."""
+
+
+class ParameterHooks:
+    """Stops a run before its first node when a parameter given on the command line means nothing."""
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
+        """Check the names of runtime parameters and the seed.
+
+        Raises:
+            ValueError: a name that no node reads, or a seed that is no whole number.
+        """
+        known = {name.removeprefix("params:") for pipeline in pipelines.values() for name in pipeline.inputs()}
+        known = {name for name in known if f"params:{name}" in catalog} | {SOURCE}
+        given = run_params.get("runtime_params") or run_params.get("extra_params") or {}
+        for name in _leaves(given):
+            if not any(name == group or name.startswith(f"{group}.") for group in known):
+                raise ValueError(f"unknown parameter {name!r} in --params; known are {', '.join(sorted(known))}")
+        seed = catalog.load("params:seed") if "params:seed" in catalog else 0
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ValueError(f"seed must be a whole number, 0 or more, received {seed!r}")
+
+
+def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in nested.items():
+        if isinstance(value, Mapping) and value and f"{prefix}{name}" != SOURCE:
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 class TrackingHooks:
-    """Logs one column per option of typed parameters, and tags each run with the origin of its slices."""
+    """Logs one column per option of typed parameters, every epoch and figure, and the origin of the slices."""
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
@@ -31,8 +70,12 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Tag the run when the provenance of its slices is written."""
+        """Tag the run when the provenance of its slices is written; log history and metrics."""
         self._tag(dataset_name, data)
+        if dataset_name == "history":
+            self._log([(f"history.{name}", value, int(row["epoch"])) for row in data for name, value in row.items()])
+        elif dataset_name == "metrics":
+            self._log([(f"test.{name}", value, 0) for name, value in flatten(data["test"]).items()])
 
     @staticmethod
     def _tag(dataset_name: str, data: Any) -> None:
@@ -40,3 +83,28 @@ class TrackingHooks:
 
         if dataset_name == "provenance" and mlflow.active_run() is not None:
             mlflow.set_tags({"synthetic": str(data["synthetic"]).lower(), "slices_from": data["source"]})
+
+    @staticmethod
+    def _log(points: list[tuple[str, float, int]]) -> None:
+        """Log in batches: kedro-mlflow's own dataset makes one request a point, a thousand for a usual training."""
+        import mlflow
+        from mlflow.entities import Metric
+
+        run = mlflow.active_run()
+        if run is None:
+            return
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        for start in range(0, len(metrics), _POINTS_A_BATCH):
+            mlflow.MlflowClient().log_batch(run.info.run_id, metrics[start : start + _POINTS_A_BATCH])
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a nested dictionary under dotted names; the rest is left out."""
+    flat: dict[str, float] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            flat[f"{prefix}{name}"] = float(value)
+    return flat

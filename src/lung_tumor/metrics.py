@@ -71,12 +71,7 @@ def _undefined(labels: Labels, predicted: Labels, classes: Sequence[str]) -> lis
     return found
 
 
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Numbers of a nested dictionary under dotted names, for trackers that know no nesting; the rest is left out."""
-    flat: dict[str, float] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[f"{prefix}{name}"] = float(value)
-    return flat
+def class_indices(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Index of each label in ``classes``, (n,) int64."""
+    order = {name: index for index, name in enumerate(classes)}
+    return np.array([order[label] for label in labels], dtype=np.int64)

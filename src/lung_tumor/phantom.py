@@ -187,10 +187,10 @@ def _spicules(outline: Points, centre: Points, rng: np.random.Generator) -> tupl
     roots = outline[rng.integers(len(outline), size=count)]
     ray = (roots - centre) / np.linalg.norm(roots - centre, axis=1, keepdims=True)
     ray = ray + rng.normal(0.0, 0.25, (count, 2))
-    length = np.where(rng.uniform(size=count) < 0.15, 2.5, 1.0) * rng.uniform(4.0, 14.0, count)
+    length = np.where(rng.uniform(size=count) < 0.15, 2.5, 1.0) * rng.uniform(4.0, 13.0, count)
     bends = roots + ray * length[:, None] * 0.5
     tips = bends + (ray + rng.normal(0.0, 0.2, (count, 2))) * length[:, None] * 0.5
-    radii, opacity = rng.uniform(0.7, 1.4, count), rng.uniform(0.6, 1.0, count)
+    radii, opacity = rng.uniform(0.6, 1.2, count), rng.uniform(0.6, 1.0, count)
     return (
         np.concatenate([roots - ray, bends]),
         np.concatenate([bends, tips]),

@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lung_tumor.audit import ACCEPTED
 from lung_tumor.imaging import Pixels
+from lung_tumor.manifest import ACCEPTED
 from lung_tumor.splits import SPLITS
 
 _TEMPLATES = Environment(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from lung_tumor.hooks import TrackingHooks
+from lung_tumor.hooks import ParameterHooks, TrackingHooks
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -39,4 +39,4 @@ CONFIG_LOADER_ARGS: dict[str, Any] = {
     },
 }
 
-HOOKS = (TrackingHooks(),)
+HOOKS = (ParameterHooks(), TrackingHooks())

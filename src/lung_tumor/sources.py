@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tqdm import tqdm
 
-from lung_tumor import drive, phantom
+from lung_tumor import anatomy, drive, phantom
 from lung_tumor.archives import check_sha256, is_hidden, sha256_of, unpack
 from lung_tumor.class_folders import SliceFile, list_slices
 from lung_tumor.errors import SourceError
@@ -313,7 +313,9 @@ def _draw(cache: Path, options: PhantomOptions) -> Entry:
     """8-bit PNGs, slices under ``slices/<class>`` and masses under ``masks``; drawn once for the same options and code."""
     described = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     name = f"phantom: {options.slices} slices, seed {options.seed}"
-    code = hashlib.sha256(Path(phantom.__file__).read_bytes()).hexdigest()
+    code = hashlib.sha256(
+        b"".join(Path(str(module.__file__)).read_bytes() for module in (phantom, anatomy))
+    ).hexdigest()
     digest = hashlib.sha256(json.dumps([described, code]).encode()).hexdigest()
 
     def build(workspace: Workspace) -> dict[str, Any]:

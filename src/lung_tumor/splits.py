@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lung_tumor.audit import ACCEPTED
 from lung_tumor.errors import LeakError, SourceError
+from lung_tumor.manifest import ACCEPTED
 
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
 SPLITS = (TRAINING, VALIDATION, TEST)

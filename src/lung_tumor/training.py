@@ -8,9 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from lung_tumor import fitting, network
 from lung_tumor.classifier import Classifier
 from lung_tumor.features import BATCH, Activations, run_in_batches
@@ -86,12 +83,6 @@ def _features(blocks: keras.Model | None, part: LabelledActivations) -> Labelled
     *known, last = part.values
     outputs = blocks.predict(last, batch_size=BATCH, verbose=0)
     return LabelledActivations([*known, *(outputs if isinstance(outputs, list) else [outputs])], part.labels)
-
-
-def class_indices(labels: Sequence[str], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Index of each label in ``classes``, (n,) int64."""
-    order = {name: index for index, name in enumerate(classes)}
-    return np.array([order[label] for label in labels], dtype=np.int64)
 
 
 def with_training_facts(classifier: Classifier, digests: Sequence[str]) -> Classifier:

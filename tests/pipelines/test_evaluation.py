@@ -13,8 +13,8 @@ import pytest
 from kedro.io import DataCatalog
 
 from lung_tumor.errors import LeakError
+from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
-from lung_tumor.metrics import flatten
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import nodes
 from lung_tumor.splits import TEST
@@ -62,13 +62,6 @@ def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:
 def test_slices_that_brightness_tells_apart_are_told_apart(ran_two: DataCatalog) -> None:
     assert ran_two.load("metrics")["test"]["accuracy"] == 1.0
     assert ran_two.load("metrics")["test"]["roc_auc"] == 1.0
-
-
-def test_every_number_of_the_test_split_is_tracked(ran: DataCatalog) -> None:
-    tracked, metrics = ran.load("tracked_metrics"), ran.load("metrics")
-    assert {name: point["value"] for name, point in tracked.items()} == flatten(metrics["test"])
-    assert {point["step"] for point in tracked.values()} == {0}
-    assert {"accuracy", "macro.f1", f"per_class.{metrics['classes'][0]}.recall"} <= tracked.keys()
 
 
 def test_figures_report_and_summary_show_the_same_accuracy(ran: DataCatalog) -> None:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lung_tumor import figures
-from lung_tumor.audit import accepted
 from lung_tumor.imaging import PreparationOptions, decode, prepare
+from lung_tumor.manifest import accepted
 from lung_tumor.prepared import Partitions, read_slices
 from lung_tumor.sources import SliceSource
 

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 
 from lung_tumor import figures, report
 from lung_tumor import metrics as measures
-from lung_tumor.audit import accepted
 from lung_tumor.classifier import Classifier
 from lung_tumor.features import run_in_batches
+from lung_tumor.manifest import accepted
 from lung_tumor.prepared import Partitions, read_slices
 from lung_tumor.splits import TEST
-from lung_tumor.training import class_indices
 
 MOST_PICTURES = 48
 """Misclassified slices shown with a picture; the predictions table lists all."""
@@ -35,7 +34,7 @@ def measure(predictions: pd.DataFrame, classifier_facts: dict[str, Any]) -> dict
     classes = _classes(predictions)
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     test = measures.classification_metrics(
-        class_indices(predictions["label"].tolist(), classes), probabilities, classes
+        measures.class_indices(predictions["label"].tolist(), classes), probabilities, classes
     )
     counts = {"slices": len(predictions), "groups": int(predictions["group"].nunique())}
     return {"test": test | counts, "classes": classes, **classifier_facts}
@@ -45,11 +44,6 @@ def to_facts(classifier: Classifier) -> dict[str, Any]:
     """What every figure of this classifier must say of its origin."""
     metadata = classifier.metadata
     return {"source": metadata.source, "synthetic": metadata.synthetic, "version": metadata.version}
-
-
-def to_tracked_metrics(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Every number of the test split, as kedro-mlflow logs them."""
-    return {name: {"value": value, "step": 0} for name, value in measures.flatten(metrics["test"]).items()}
 
 
 def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
@@ -64,7 +58,7 @@ def draw_roc(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     classes = metrics["classes"]
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     aucs = {name: metrics["test"]["per_class"][name]["roc_auc"] for name in classes}
-    labels = class_indices(predictions["label"].tolist(), classes)
+    labels = measures.class_indices(predictions["label"].tolist(), classes)
     return figures.roc(labels, probabilities, aucs, synthetic=metrics["synthetic"])
 
 

@@ -8,7 +8,6 @@ from lung_tumor.pipelines.evaluation.nodes import (
     measure,
     predict_test,
     to_facts,
-    to_tracked_metrics,
     write_report,
 )
 from lung_tumor.report import summarise
@@ -28,9 +27,6 @@ def create_pipeline() -> Pipeline:
             ),
             Node(to_facts, inputs="classifier", outputs="classifier_facts", name="read_classifier_facts"),
             Node(measure, inputs=["predictions", "classifier_facts"], outputs="metrics", name="measure"),
-            Node(
-                to_tracked_metrics, inputs="metrics", outputs="tracked_metrics", name="track_metrics", tags="tracking"
-            ),
             Node(
                 draw_confusion_matrix,
                 inputs="metrics",

@@ -10,9 +10,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lung_tumor import export, figures, training
-from lung_tumor.audit import accepted
 from lung_tumor.classifier import Classifier
 from lung_tumor.fitting import FittingOptions, LabelledActivations
+from lung_tumor.manifest import accepted
+from lung_tumor.metrics import class_indices
 from lung_tumor.prepared import Partitions, read_slices
 from lung_tumor.splits import TRAINING, VALIDATION
 
@@ -50,15 +51,6 @@ def draw_history(history: list[dict[str, float]], provenance: dict[str, Any]) ->
     return figures.history(history, synthetic=provenance["synthetic"])
 
 
-def to_tracked_history(history: list[dict[str, float]]) -> dict[str, list[dict[str, float]]]:
-    """One series a column, a point an epoch, as kedro-mlflow logs them."""
-    return {
-        name: [{"value": row[name], "step": int(row["epoch"])} for row in history]
-        for name in history[0]
-        if name != "epoch"
-    }
-
-
 def _unique(manifest: pd.DataFrame, *splits: str) -> pd.DataFrame:
     rows = accepted(manifest)
     return rows[rows["split"].isin(splits)].drop_duplicates("pixels").reset_index(drop=True)
@@ -68,4 +60,4 @@ def _labelled(features: Features, rows: pd.DataFrame, classifier: Classifier) ->
     position = {digest: index for index, digest in enumerate(features["pixels"])}
     chosen = np.array([position[digest] for digest in rows["pixels"]])
     values = [features[name][chosen] for name in sorted(features) if name != "pixels"]
-    return LabelledActivations(values, training.class_indices(rows["label"].tolist(), classifier.metadata.classes))
+    return LabelledActivations(values, class_indices(rows["label"].tolist(), classifier.metadata.classes))

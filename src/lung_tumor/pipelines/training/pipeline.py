@@ -6,7 +6,6 @@ from lung_tumor.pipelines.training.nodes import (
     draw_history,
     export_classifier,
     extract_features,
-    to_tracked_history,
     train_classifier,
 )
 from lung_tumor.splits import require_disjoint
@@ -47,9 +46,6 @@ def create_pipeline() -> Pipeline:
                 outputs="history_figure",
                 name="draw_history",
                 tags="figures",
-            ),
-            Node(
-                to_tracked_history, inputs="history", outputs="tracked_history", name="track_history", tags="tracking"
             ),
         ],
         tags="training",
