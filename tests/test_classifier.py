@@ -22,9 +22,7 @@ GIVEN = to_network_input(pixels(4))
 
 @pytest.fixture(scope="module")
 def original() -> Classifier:
-    return small_classifier(
-        ("adenocarcinoma", "normal", "other"), source="a folder of ünïcode", extra={"threshold": 0.3}
-    )
+    return small_classifier(("adenocarcinoma", "normal", "other"), source="a folder of ünïcode")
 
 
 @pytest.fixture(scope="module")

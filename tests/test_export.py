@@ -52,7 +52,7 @@ def test_probabilities_agree_on_unseen_slices_for_every_head(options: NetworkOpt
 
 
 def test_metadata_travels_along() -> None:
-    classifier = small_classifier(("adenocarcinoma", "normal", "other"), source="ünïcode", extra={"threshold": 0.3})
+    classifier = small_classifier(("adenocarcinoma", "normal", "other"), source="ünïcode")
     assert Predictor(export.to_onnx(classifier, pixels(2)), threads=1).metadata == classifier.metadata
 
 

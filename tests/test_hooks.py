@@ -103,10 +103,9 @@ def test_every_number_of_the_test_split_is_logged(run: str) -> None:
     assert stored(run).data.metrics == {"test.accuracy": 0.5, "test.macro.f1": 0.25}
 
 
-def catalog(seed: object = 3) -> DataCatalog:
-    names = ("data_ingestion.preparation", "training.fitting")
+def catalog(*names: str, seed: object = 3) -> DataCatalog:
     parameters = {f"params:{name}": MemoryDataset({}) for name in names}
-    return DataCatalog({**parameters, "params:seed": MemoryDataset(seed)})
+    return DataCatalog({**parameters, "parameters": MemoryDataset({}), "params:seed": MemoryDataset(seed)})
 
 
 @pytest.fixture(scope="module")
@@ -115,34 +114,40 @@ def check() -> ParameterHooks:
     return ParameterHooks()
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {},
-        {"source": "phantom:"},
-        {"source": {"phantom": None}},
-        {"seed": 4},
-        {"training": {"fitting": {"epochs": 3}}},
-    ],
-)
-def test_parameters_that_a_node_or_the_catalog_reads_are_let_through(
-    check: ParameterHooks, given: dict[str, object]
-) -> None:
-    check.before_pipeline_run(run_params={"runtime_params": given}, catalog=catalog())
+def test_parameters_that_a_node_or_the_catalog_reads_are_let_through(check: ParameterHooks) -> None:
+    names = ("source", "training", "training.fitting", "training.fitting.epochs", "data_ingestion.preparation.size")
+    check.before_pipeline_run(catalog=catalog(*names))
 
 
-@pytest.mark.parametrize(
-    "given", [{"traning": {"fitting": {"epochs": 3}}}, {"sorce": "x"}, {"training": {"epochs": 3}}]
-)
-def test_a_parameter_that_nothing_reads_stops_the_run(check: ParameterHooks, given: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"unknown parameter .* known are data_ingestion.preparation, .*source"):
-        check.before_pipeline_run(run_params={"runtime_params": given}, catalog=catalog())
+@pytest.mark.parametrize("name", ["traning.fitting.epochs", "sorce", "training.epochs", "training.fittings"])
+def test_a_parameter_that_nothing_reads_stops_the_run(check: ParameterHooks, name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"unknown parameter '{name}'; known are data_ingestion.preparation, .*source"
+    ):
+        check.before_pipeline_run(catalog=catalog("training.fitting", name))
+
+
+def test_a_run_is_tagged_with_no_path_of_this_machine_and_no_credential() -> None:
+    params = {
+        "project_path": "/home/anna/x",
+        "runtime_params": {"source": "https://anna:pw@host/a.zip?token=1", "seed": 2},
+    }
+    HOOKS.before_pipeline_run(run_params=params)
+    assert params == {"project_path": None, "runtime_params": {"source": "https://host/a.zip", "seed": 2}}
+
+
+def test_class_names_with_any_character_give_metrics_that_mlflow_takes(run: str) -> None:
+    names = ["normal (1)", "a+b", "a-b", "50% solid", "R&D", "légère", "\\x"]
+    HOOKS.after_dataset_saved(
+        dataset_name="metrics", data={"test": {"per_class": {name: {"f1": 0.5} for name in names}}}
+    )
+    assert len(stored(run).data.metrics) == len(names)
 
 
 @pytest.mark.parametrize("seed", ["abc", 1.5, True, -1, None])
 def test_a_seed_that_is_no_whole_number_stops_the_run(check: ParameterHooks, seed: object) -> None:
     with pytest.raises(ValueError, match="seed must be a whole number"):
-        check.before_pipeline_run(run_params={}, catalog=catalog(seed))
+        check.before_pipeline_run(catalog=catalog(seed=seed))
 
 
 def test_flattening_joins_names_by_dots_and_keeps_numbers_alone() -> None:

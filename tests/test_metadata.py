@@ -19,7 +19,6 @@ FACTS = ModelMetadata(
     data_digest="bb",
     version="1.2.3",
     created="2026-01-01T00:00:00+00:00",
-    extra={"threshold": 0.4},
 )
 
 

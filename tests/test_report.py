@@ -169,7 +169,7 @@ def test_page_and_summary_say_whether_the_slices_are_synthetic(synthetic: bool) 
 def test_the_summary_gives_counts_figures_caveats_and_the_next_command() -> None:
     text = re.sub(" +", " ", summarise(metrics(), COPIED))
     assert "sick 4 files 2 pictures: 1 training, 0 validation, 1 test" in text
-    assert "Test 3 slices of 2 independent groups: accuracy 0.667, ROC AUC 0.500" in text
+    assert "Test 3 distinct pictures: accuracy 0.667, ROC AUC 0.500" in text
     assert "well precision 0.667 recall 1.000 F1 0.800 of 2" in text
     assert "! 1 of 7 usable files are exact copies" in text
     assert "make serve" in text

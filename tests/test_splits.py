@@ -83,7 +83,7 @@ def test_the_given_manifest_stays_as_it_was() -> None:
 
 def test_a_class_of_two_pictures_cannot_be_split() -> None:
     manifest = manifest_of([*in_groups("few", [6, 1]), *in_groups("many", [1] * 9)])
-    with pytest.raises(SourceError, match=r"class 'few' has 2 independent picture\(s\)"):
+    with pytest.raises(SourceError, match=r"class 'few' has 2 distinct picture\(s\)"):
         assign_splits(manifest, OPTIONS, seed=1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
 
 import numpy as np
@@ -115,12 +114,11 @@ def test_labels_become_their_position_among_the_classes() -> None:
         class_indices(["d"], ("a", "b"))
 
 
-def test_training_facts_name_the_slices_whatever_their_order() -> None:
+def test_training_facts_name_the_slices_and_the_time() -> None:
     classifier = small_classifier(slices=0)
-    trained = training.with_training_facts(classifier, ["bb", "aa"])
+    trained = training.with_training_facts(classifier, 2, "abc")
     assert trained.model is classifier.model
     assert trained.metadata.slices == 2
-    assert trained.metadata.data_digest == hashlib.sha256(b"aabb").hexdigest()
-    assert training.with_training_facts(classifier, ["aa", "bb"]).metadata.data_digest == trained.metadata.data_digest
+    assert trained.metadata.data_digest == "abc"
     assert abs((datetime.now(UTC) - datetime.fromisoformat(trained.metadata.created)).total_seconds()) < 60
     assert (classifier.metadata.slices, classifier.metadata.created) == (0, "")

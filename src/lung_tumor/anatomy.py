@@ -112,9 +112,9 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     skin = muscle + fat * (1.0 + _wobble(rng, 4, 0.15) + 0.4 * _bump(0, 30) + 0.4 * _bump(180, 30))
     skin += breasts * (_bump(230, 14) + _bump(310, 14)) * (1.0 + _wobble(rng, 3, 0.1))
     # Half of the fields are zoomed to the lungs, off centre, and cut the chest wall; the others leave air around it.
-    spacing = float(np.clip(2.25 * half_width * rng.uniform(1.0, 1.4) / SIDE, 0.5, 0.977))
+    spacing = float(np.clip(2.25 * half_width * rng.uniform(1.0, 1.33) / SIDE, 0.5, 0.977))
     slack = SIDE / 2.0 - 1.08 * half_width / spacing, SIDE / 2.0 - 1.25 * half_depth / spacing
-    centre = (SIDE / 2.0 + rng.uniform(-0.9, 0.9) * slack[0], SIDE / 2.0 + rng.uniform(-0.6, 0.6) * slack[1])
+    centre = (SIDE / 2.0 + rng.uniform(-0.9, 0.9) * slack[0], SIDE / 2.0 + rng.uniform(-0.8, 0.8) * slack[1])
     return Patient(
         level=level,
         half_width=half_width,
@@ -293,7 +293,8 @@ def _paint_lungs(canvas: Canvas, patient: Patient, lungs: Field, rng: np.random.
     down = (np.arange(SIDE, dtype=np.float32)[:, None] - np.float32(canvas.centre[1])) * np.float32(canvas.spacing)
     tissue = patient.lung + cloud(rng, 128, 14.0) + cloud(rng, 24, 14.0) + cloud(rng, 6, rng.uniform(25.0, 120.0))
     tissue += down * np.float32(rng.uniform(0.1, 1.2))
-    inner = Canvas(canvas.spacing, canvas.centre, canvas.tilt, tissue.astype(np.float32))
+    tissue = np.minimum(tissue, -580.0).astype(np.float32)  # denser lung would be a finding of its own
+    inner = Canvas(canvas.spacing, canvas.centre, canvas.tilt, tissue)
     for side in (-1, 1):
         hilum = np.array([31.0 * side, rng.uniform(0.05, 0.2) * patient.half_depth])
         _paint_fissure(inner, patient, hilum, side, rng)

@@ -39,7 +39,7 @@ def audit(source: SliceSource) -> pd.DataFrame:
     manifest = pd.DataFrame(rows).sort_values("path", ignore_index=True)
     manifest = _quarantine_conflicts(manifest)
     manifest["group"] = manifest["pixels"].where(manifest["pixels"] != "", manifest["digest"]).str[:16]
-    manifest["synthetic"] = source.synthetic
+    manifest["synthetic"] |= source.synthetic
     _require_every_class(manifest, source.classes)
     return manifest
 
@@ -53,7 +53,7 @@ def _look(file: SliceFile) -> dict[str, Any]:
         "format": "",
         "mode": "",
     }
-    row |= {"width": 0, "height": 0, "digest": "", "pixels": ""}
+    row |= {"width": 0, "height": 0, "digest": "", "pixels": "", "synthetic": False}
     try:
         content = file.read_bytes()
         row["digest"] = hashlib.sha256(content).hexdigest()
@@ -66,6 +66,7 @@ def _look(file: SliceFile) -> dict[str, Any]:
         "verdict": ACCEPTED,
         "format": decoded.format,
         "mode": decoded.mode,
+        "synthetic": decoded.synthetic,
         "width": width,
         "height": height,
         "pixels": hashlib.sha256(shape + decoded.pixels.tobytes()).hexdigest(),

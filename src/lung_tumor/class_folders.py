@@ -25,6 +25,9 @@ from lung_tumor.source_options import printable
 
 _log = logging.getLogger(__name__)
 
+MAX_FILE_BYTES = 256 * 2**20
+"""Largest file that is read as one slice; a film or an archive in a class folder is set aside unread."""
+
 DOCUMENTS = frozenset(
     {".txt", ".csv", ".tsv", ".json", ".md", ".rst", ".xml", ".html", ".htm", ".pdf", ".yml", ".yaml"}
     | {".doc", ".docx", ".xls", ".xlsx", ".ini", ".log", ".py", ".ipynb"}
@@ -53,9 +56,12 @@ class SliceFile:
         """Content of the file.
 
         Raises:
-            SliceError: it cannot be read.
+            SliceError: it cannot be read, or is too large to be one slice.
         """
         try:
+            size = self.location.stat().st_size
+            if size > MAX_FILE_BYTES:
+                raise SliceError(f"{self.path} has {size:,} bytes; a slice has at most {MAX_FILE_BYTES:,}")
             return self.location.read_bytes()
         except OSError as error:
             raise SliceError(f"{self.path} cannot be read: {error.strerror or type(error).__name__}") from None

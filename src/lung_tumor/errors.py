@@ -21,5 +21,9 @@ class LeakError(LungTumorError):
     """The same picture stands on both sides of a split."""
 
 
+class StaleError(LungTumorError):
+    """Artifacts of two different runs were about to be used together."""
+
+
 class ExportError(LungTumorError):
     """An exported model does not answer as the model it was made from."""

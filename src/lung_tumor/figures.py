@@ -31,6 +31,12 @@ def _clear_spines(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _literal(name: str) -> str:
+    """A class name as Matplotlib text: no mathematics between dollars, no legend entry hidden by a leading underscore."""
+    escaped = name.replace("$", r"\$")
+    return f" {escaped}" if escaped.startswith("_") else escaped
+
+
 def contact_sheet(
     slices: Sequence[Pixels], captions: Sequence[str], title: str, *, synthetic: bool, columns: int = 8
 ) -> Figure:
@@ -46,7 +52,7 @@ def contact_sheet(
     columns = min(columns, max(len(slices), 4))
     rows = -(-len(slices) // columns)
     figure = _figure(1.5 * columns, 1.7 * rows + 0.5)
-    figure.suptitle(_caption(synthetic, title), fontsize=12, fontweight="bold")
+    figure.suptitle(_literal(_caption(synthetic, title)), fontsize=12, fontweight="bold")
     for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if position < len(slices):
@@ -73,8 +79,9 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], *,
         colour = "white" if shares[row, column] > 0.55 else "black"
         text = f"{count}\n{shares[row, column]:.0%}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11)
-    axes.set_xticks(range(len(classes)), classes, rotation=20 if len(classes) > 2 else 0)
-    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+    names = [_literal(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=20 if len(classes) > 2 else 0)
+    axes.set_yticks(range(len(classes)), names, rotation=90, va="center")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(_caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
@@ -100,7 +107,11 @@ def roc(
             continue
         false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index], drop_intermediate=False)
         axes.plot(
-            false_rate, true_rate, color=COLOURS[index % len(COLOURS)], label=f"{name}: AUC {auc:.3f}", linewidth=2
+            false_rate,
+            true_rate,
+            color=COLOURS[index % len(COLOURS)],
+            label=_literal(f"{name}: AUC {auc:.3f}"),
+            linewidth=2,
         )
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("false positive rate (1 - specificity)")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,10 +14,10 @@ def replacing(path: Path) -> Iterator[Path]:
     A reader, or a run killed half-way, sees the old file or the new one, never a part.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    # One name per target: what a killed run left behind is overwritten by the next, not added to.
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
+        temporary.write_bytes(b"")
         yield temporary
         temporary.chmod(0o644)
         temporary.replace(path)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lung_tumor.features import Activations
+from lung_tumor.options import require_types
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +41,7 @@ class FittingOptions:
     class_weights: ClassWeights = "balanced"
 
     def __post_init__(self) -> None:
+        require_types(self, "fitting")
         for name in ("epochs", "batch_size", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"fitting.{name} must be at least 1, received {getattr(self, name)}")

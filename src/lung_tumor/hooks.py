@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
+
+from lung_tumor.source_options import public_name
 
 SOURCE = "source"
 """The one runtime parameter that the catalog reads and no node does."""
@@ -22,33 +25,33 @@ class ParameterHooks:
     """Stops a run before its first node when a parameter given on the command line means nothing."""
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: DataCatalog) -> None:
-        """Check the names of runtime parameters and the seed.
+    def before_pipeline_run(self, catalog: DataCatalog) -> None:
+        """Check the names of all parameters, from files and from the command line, and the seed.
 
         Raises:
             ValueError: a name that no node reads, or a seed that is no whole number.
         """
-        known = {name.removeprefix("params:") for pipeline in pipelines.values() for name in pipeline.inputs()}
-        known = {name for name in known if f"params:{name}" in catalog} | {SOURCE}
-        given = run_params.get("runtime_params") or run_params.get("extra_params") or {}
-        for name in _leaves(given):
-            if not any(name == group or name.startswith(f"{group}.") for group in known):
-                raise ValueError(f"unknown parameter {name!r} in --params; known are {', '.join(sorted(known))}")
+        inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+        known = {name.removeprefix("params:") for name in inputs if name.startswith("params:")} | {SOURCE}
+        given = {name.removeprefix("params:") for name in catalog.keys() if name.startswith("params:")}  # noqa: SIM118
+        for name in sorted(given):
+            if not any(f"{name}.".startswith(f"{group}.") or f"{group}.".startswith(f"{name}.") for group in known):
+                raise ValueError(f"unknown parameter {name!r}; known are {', '.join(sorted(known))}")
         seed = catalog.load("params:seed") if "params:seed" in catalog else 0
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ValueError(f"seed must be a whole number, 0 or more, received {seed!r}")
 
 
-def _leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, value in nested.items():
-        if isinstance(value, Mapping) and value and f"{prefix}{name}" != SOURCE:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}"
-
-
 class TrackingHooks:
     """Logs one column per option of typed parameters, every epoch and figure, and the origin of the slices."""
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Take this machine's path and any credential out of what kedro-mlflow is about to tag the run with."""
+        run_params["project_path"] = None
+        given = run_params.get("runtime_params") or {}
+        if isinstance(given.get(SOURCE), str):
+            run_params["runtime_params"] = {**given, SOURCE: public_name(given[SOURCE])}
 
     @hook_impl
     def before_node_run(self, inputs: dict[str, Any]) -> None:
@@ -94,9 +97,14 @@ class TrackingHooks:
         if run is None:
             return
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value, step in points]
+        metrics = [Metric(metric_name(name), value, now, step) for name, value, step in points]
         for start in range(0, len(metrics), _POINTS_A_BATCH):
             mlflow.MlflowClient().log_batch(run.info.run_id, metrics[start : start + _POINTS_A_BATCH])
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes: other characters of a class name become their code point, so that names stay different."""
+    return re.sub(r"[^\w.\- :/]", lambda found: f"_u{ord(found.group()):04x}", name)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

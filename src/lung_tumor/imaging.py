@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from lung_tumor.errors import SliceError
+from lung_tumor.options import as_tuple, require_types
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -34,6 +35,9 @@ MAX_PIXELS = 4096 * 4096
 MIN_SIDE = 32
 """Shortest side, in pixels, at which a chest is still recognisable."""
 
+SYNTHETIC_NOTE = "synthetic: drawn by the phantom, no patient"
+"""Text that every PNG of the phantom carries."""
+
 _BODY_SIDE = 256
 """Longest side, in pixels, of the copy on which the body is looked for."""
 
@@ -48,16 +52,18 @@ class DecodedSlice:
         pixels: grey values, shape (height, width), uint8, 0 to 255.
         format: container found in the content, such as ``PNG``; never guessed from a file name.
         mode: Pillow's mode of the stored picture, such as ``RGBA`` or ``I;16``.
+        synthetic: whether the picture's own text says that the phantom drew it, wherever it was copied since.
     """
 
     pixels: Pixels
     format: str
     mode: str
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
-    """How a decoded slice becomes the network's input (``params:preparation``).
+    """How a decoded slice becomes the network's input (``params:data_ingestion.preparation``).
 
     Attributes:
         size: side of the square output, pixels.
@@ -79,8 +85,9 @@ class PreparationOptions:
 
     def __post_init__(self) -> None:
         # Kedro hands over YAML lists; tuples keep the options hashable.
-        object.__setattr__(self, "percentiles", tuple(self.percentiles))
-        object.__setattr__(self, "window", tuple(self.window))
+        object.__setattr__(self, "percentiles", as_tuple(self.percentiles))
+        object.__setattr__(self, "window", as_tuple(self.window))
+        require_types(self, "preparation")
         if not MIN_SIDE <= self.size <= 1024:
             raise ValueError(f"preparation.size must lie in [{MIN_SIDE}, 1024], received {self.size}")
         if self.denoise not in get_args(Denoising):
@@ -120,6 +127,7 @@ def decode(content: bytes) -> DecodedSlice:
             _check_size(*picture.size)
             kind, mode = str(picture.format), picture.mode
             picture.load()
+            synthetic = str(picture.info.get("Description", "")).startswith(SYNTHETIC_NOTE)
             grey = _to_grey(picture)
     except SliceError:
         raise
@@ -129,7 +137,7 @@ def decode(content: bytes) -> DecodedSlice:
         raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
     if int(grey.max()) - int(grey.min()) < 8:
         raise SliceError("the picture is blank: its grey values hardly differ")
-    return DecodedSlice(grey, kind, mode)
+    return DecodedSlice(grey, kind, mode, synthetic)
 
 
 def _check_size(width: int, height: int) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from lung_tumor.imaging import PreparationOptions
 
@@ -35,7 +34,6 @@ class ModelMetadata:
     data_digest: str = ""
     version: str = ""
     created: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from lung_tumor.options import as_tuple, require_types
 from lung_tumor.weights import Tensors
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ class NetworkOptions:
     l2: float = 0.001
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "feature_blocks", tuple(sorted(self.feature_blocks)))
-        object.__setattr__(self, "hidden_units", tuple(self.hidden_units))
+        object.__setattr__(self, "feature_blocks", as_tuple(self.feature_blocks))
+        object.__setattr__(self, "hidden_units", as_tuple(self.hidden_units))
+        require_types(self, "network")
+        object.__setattr__(self, "feature_blocks", tuple(sorted(set(self.feature_blocks))))
         blocks = range(1, len(BLOCKS) + 1)
         if self.frozen_blocks not in (0, *blocks):
             raise ValueError(f"network.frozen_blocks must lie in [0, 5], received {self.frozen_blocks}")

@@ -43,7 +43,7 @@ _ANATOMY, _NOISE, _MASS, _LABEL = range(4)
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """What to draw (``params:phantom``).
+    """What to draw (``phantom`` in ``globals.yml``, or in the URI).
 
     Attributes:
         slices: number of slices of both classes together, at least 2; half of them hold a mass.

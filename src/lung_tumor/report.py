@@ -49,11 +49,14 @@ def caveats(metrics: Mapping[str, Any], manifest: pd.DataFrame) -> list[str]:
     copies = len(usable) - usable["pixels"].nunique()
     if copies:
         found.append(
-            f"{copies} of {len(usable)} usable files are exact copies of another. Exact copies are kept on one side of the "
-            "split and count once; re-cropped, rescaled or drawn-over copies are not found yet and may stand on both sides, "
-            "which inflates every figure."
+            f"{copies} of {len(usable)} usable files are exact copies of another. They stay on one side of the split and "
+            "count once."
         )
     if not metrics["synthetic"]:
+        found.append(
+            "Pictures that were re-cropped, rescaled or drawn over are not recognised as copies yet, and slices of one "
+            "patient are not kept together: both may stand on both sides of the split, which inflates every figure."
+        )
         found.append(
             "Brightness, size or format of the files may tell the classes apart without any anatomy; that has not been "
             "ruled out here."
@@ -128,7 +131,7 @@ def summarise(metrics: Mapping[str, Any], manifest: pd.DataFrame) -> str:
 Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 {counts}
 
-Test     {test["slices"]} slices of {test["groups"]} independent groups: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}
+Test     {test["slices"]} distinct pictures: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}
 {per_class}
 {warnings}
 

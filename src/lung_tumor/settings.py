@@ -13,11 +13,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def _environment(name: str, default: Any = "") -> Any:
-    """``${env:NAME,default}`` in any configuration file; the built-in ``oc.env`` resolves in credentials alone."""
-    return os.environ.get(name) or default
-
-
 def _tracking_uri() -> str:
     """The server that the environment names, or a SQLite file of this project, whatever the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT / 'mlflow.db'}"
@@ -33,7 +28,6 @@ CONFIG_LOADER_ARGS: dict[str, Any] = {
     "default_run_env": "local",
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
     "custom_resolvers": {
-        "env": _environment,
         "tracking_uri": _tracking_uri,
         "artifact_location": _artifact_location,
     },

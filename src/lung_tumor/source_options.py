@@ -69,5 +69,8 @@ def _public_part(part: str) -> str:
         pieces = urlsplit(part)
     except ValueError:
         return part.split("://", 1)[0] + "://…"
+    if pieces.scheme in ("file", "local"):
+        # A path of this machine is nobody else's business; the file's own name says enough.
+        return f"{pieces.scheme}://…/{pieces.path.rstrip('/').rpartition('/')[2]}"
     host = pieces.netloc.rpartition("@")[2]
     return urlunsplit((pieces.scheme, host, pieces.path, "", ""))

@@ -30,6 +30,7 @@ from lung_tumor import anatomy, drive, phantom
 from lung_tumor.archives import check_sha256, is_hidden, sha256_of, unpack
 from lung_tumor.class_folders import SliceFile, list_slices
 from lung_tumor.errors import SourceError
+from lung_tumor.imaging import SYNTHETIC_NOTE
 from lung_tumor.phantom import PhantomOptions
 from lung_tumor.source_cache import SLICES, Entry, Workspace, find, key_of, materialise, read_facts
 from lung_tumor.source_options import SourceOptions, printable, public_name
@@ -342,7 +343,7 @@ def _write_slice(index: int, options: PhantomOptions, folder: Path) -> None:
     drawn = phantom.draw_slice(index, options)
     stem = PurePosixPath(phantom.slice_name(index, options)).stem
     note = PngImagePlugin.PngInfo()
-    note.add_text("Description", "synthetic: drawn by the phantom, no patient")
+    note.add_text("Description", SYNTHETIC_NOTE)
     path = folder / SLICES / drawn.label / f"{stem}.png"
     Image.fromarray(drawn.pixels).save(path, "PNG", compress_level=1, pnginfo=note)
     if drawn.mask.any():

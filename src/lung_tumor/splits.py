@@ -9,6 +9,7 @@ import pandas as pd
 
 from lung_tumor.errors import LeakError, SourceError
 from lung_tumor.manifest import ACCEPTED
+from lung_tumor.options import require_types
 
 TRAINING, VALIDATION, TEST = "training", "validation", "test"
 SPLITS = (TRAINING, VALIDATION, TEST)
@@ -22,6 +23,7 @@ class SplitOptions:
     test: float = 0.15
 
     def __post_init__(self) -> None:
+        require_types(self, "split")
         for name in ("validation", "test"):
             if not 0.0 < getattr(self, name) < 1.0:
                 raise ValueError(f"split.{name} must lie in (0, 1), received {getattr(self, name)}")
@@ -37,7 +39,8 @@ class SplitOptions:
 def assign_splits(manifest: pd.DataFrame, options: SplitOptions, seed: int) -> pd.DataFrame:
     """Add a ``split`` column: group-disjoint, stratified by class, the same for the same seed on any machine.
 
-    Groups are dealt class by class, largest first, each to the split that lacks most slices. Quarantined rows get ``""``.
+    Groups are dealt class by class, largest first, each to the split that lacks most distinct pictures.
+    Quarantined rows get ``""``.
 
     Raises:
         SourceError: a class has fewer than three groups.
@@ -45,10 +48,10 @@ def assign_splits(manifest: pd.DataFrame, options: SplitOptions, seed: int) -> p
     usable = manifest[manifest["verdict"] == ACCEPTED]
     assigned: dict[str, str] = {}
     for label, rows in usable.groupby("label", sort=True):
-        sizes = rows["group"].value_counts()
+        sizes = rows.drop_duplicates("pixels")["group"].value_counts()
         if len(sizes) < len(SPLITS):
             raise SourceError(
-                f"class {label!r} has {len(sizes)} independent picture(s); training, validation and test need one each: "
+                f"class {label!r} has {len(sizes)} distinct picture(s); training, validation and test need one each: "
                 "add slices or leave the class out"
             )
         assigned |= _deal({str(group): int(size) for group, size in sizes.items()}, options, seed)
@@ -57,7 +60,7 @@ def assign_splits(manifest: pd.DataFrame, options: SplitOptions, seed: int) -> p
 
 
 def _deal(sizes: dict[str, int], options: SplitOptions, seed: int) -> dict[str, str]:
-    """Deal the groups of one class; ``sizes`` maps group to its number of slices."""
+    """Deal the groups of one class; ``sizes`` maps group to its number of distinct pictures."""
 
     def shuffled(group: str) -> str:
         return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()

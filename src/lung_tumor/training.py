@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -85,9 +84,8 @@ def _features(blocks: keras.Model | None, part: LabelledActivations) -> Labelled
     return LabelledActivations([*known, *(outputs if isinstance(outputs, list) else [outputs])], part.labels)
 
 
-def with_training_facts(classifier: Classifier, digests: Sequence[str]) -> Classifier:
-    """Record which slices, by pixel digest, the classifier learnt from, and when."""
-    data_digest = hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+def with_training_facts(classifier: Classifier, slices: int, data_digest: str) -> Classifier:
+    """Record how many slices and which, by :func:`~lung_tumor.consistency.training_digest`, it learnt from, and when."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    metadata = replace(classifier.metadata, slices=len(digests), data_digest=data_digest, created=created)
+    metadata = replace(classifier.metadata, slices=slices, data_digest=data_digest, created=created)
     return Classifier(classifier.model, metadata)

@@ -54,8 +54,21 @@ def test_figures_of_an_earlier_run_go_and_other_files_stay(dataset: FigureFolder
 
 def test_no_class_name_leaves_the_folder(dataset: FigureFolderDataset, folder: Path) -> None:
     dataset.save({"../../outside": figure(1, 1), "large cell": figure(1, 1), "stage 1/2": figure(1, 1)})
-    assert sorted(dataset.load()) == ["..%2F..%2Foutside.png", "large cell.png", "stage 1%2F2.png"]
+    assert sorted(dataset.load()) == ["%2E%2E%2F%2E%2E%2Foutside.png", "large cell.png", "stage 1%2F2.png"]
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_names_longer_than_a_file_system_takes_stay_apart(dataset: FigureFolderDataset) -> None:
+    dataset.save({"ж" * 100: figure(1, 1), "ж" * 101: figure(1, 1)})
+    assert len(dataset.load()) == 2
+
+
+def test_what_a_killed_run_left_behind_is_no_figure(dataset: FigureFolderDataset, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".normal.part.png").write_bytes(b"half")
+    assert not dataset.exists()
+    dataset.save({"normal": figure(1, 1)})
+    assert list(dataset.load()) == ["normal.png"]
 
 
 def test_the_preview_stacks_all_figures(dataset: FigureFolderDataset) -> None:

@@ -10,6 +10,7 @@ import pytest
 from kedro.io import DataCatalog
 from PIL import Image
 
+from lung_tumor.consistency import manifest_digest
 from lung_tumor.imaging import PreparationOptions, decode, prepare
 from lung_tumor.pipelines import data_ingestion
 from lung_tumor.pipelines.data_ingestion import nodes
@@ -62,6 +63,8 @@ def test_provenance_says_what_all_else_is_made_from(ran_two: DataCatalog) -> Non
         "classes": ["adenocarcinoma", "normal"],
         "files": 18,
         "accepted": 18,
+        "prepared": len(ran_two.load("prepared_slices")),
+        "manifest_digest": manifest_digest(ran_two.load("manifest")),
         "preparation": PREPARATION.to_dict(),
     }
     assert PreparationOptions(**provenance["preparation"]) == PREPARATION

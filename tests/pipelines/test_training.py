@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from kedro.io import DataCatalog
 
 from lung_tumor import network
+from lung_tumor.consistency import digest_of, manifest_digest
 from lung_tumor.errors import LeakError, SliceError
 from lung_tumor.export import TOLERANCE
 from lung_tumor.imaging import to_network_input
@@ -54,7 +54,7 @@ def test_frozen_blocks_still_hold_the_pretrained_numbers_and_others_do_not(ran: 
 def test_the_classifier_names_the_slices_it_learnt_from(ran: DataCatalog) -> None:
     metadata, learnt = ran.load("classifier").metadata, digests(ran, TRAINING)
     assert metadata.slices == len(learnt)
-    assert metadata.data_digest == hashlib.sha256("".join(sorted(learnt)).encode()).hexdigest()
+    assert metadata.data_digest == digest_of(learnt)
     assert metadata.classes == tuple(ran.load("provenance")["classes"])
 
 
@@ -88,8 +88,10 @@ def test_a_leak_stops_training_before_a_feature_is_computed(ran_two: DataCatalog
     def untouched() -> None:
         raise AssertionError("a slice was read")
 
+    provenance = ran_two.load("provenance") | {"manifest_digest": manifest_digest(manifest)}
+    slices = dict.fromkeys(ran_two.load("prepared_slices"), untouched)
     with pytest.raises(LeakError, match="stand in more than one split"):
-        retrain(ran_two, manifest=manifest, prepared_slices=dict.fromkeys(ran_two.load("prepared_slices"), untouched))
+        retrain(ran_two, manifest=manifest, provenance=provenance, prepared_slices=slices)
 
 
 def test_a_picture_that_was_never_prepared_is_named(ran_two: DataCatalog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,13 @@ class FigureFolderDataset(AbstractDataset[dict[str, Figure], dict[str, bytes]]):
 
     def load(self) -> dict[str, bytes]:
         """PNG bytes by file name, sorted."""
-        return {path.name: path.read_bytes() for path in sorted(self._filepath.glob("*.png"))}
+        return {path.name: path.read_bytes() for path in self._figures()}
 
     def save(self, data: dict[str, Figure]) -> None:
         """Write each figure, named by its key made safe for a file system."""
-        names = {f"{quote(key, safe=' ')}.png": figure for key, figure in data.items()}
+        names = {f"{_file_stem(key)}.png": figure for key, figure in data.items()}
         self._filepath.mkdir(parents=True, exist_ok=True)
-        for path in self._filepath.glob("*.png"):
+        for path in self._figures():
             if path.name not in names:
                 path.unlink()
         for name, figure in names.items():
@@ -66,7 +67,17 @@ class FigureFolderDataset(AbstractDataset[dict[str, Figure], dict[str, bytes]]):
         return ImagePreview(base64.b64encode(buffer.getvalue()).decode())
 
     def _exists(self) -> bool:
-        return any(self._filepath.glob("*.png"))
+        return bool(self._figures())
+
+    def _figures(self) -> list[Path]:
+        """Figures in the order of their names, without what a killed run left half-written."""
+        return sorted(path for path in self._filepath.glob("*.png") if not path.name.startswith("."))
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+def _file_stem(key: str) -> str:
+    """A name that every file system takes, different for different keys; no part of one names a folder or is hidden."""
+    stem = quote(key, safe=" ").replace(".", "%2E")
+    return stem if len(stem) <= 120 else f"{stem[:100]}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

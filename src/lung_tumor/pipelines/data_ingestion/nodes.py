@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lung_tumor import figures
+from lung_tumor.consistency import manifest_digest
 from lung_tumor.imaging import PreparationOptions, decode, prepare
 from lung_tumor.manifest import accepted
 from lung_tumor.prepared import Partitions, read_slices
@@ -33,14 +34,18 @@ def prepare_slices(
     return {digest: partial(prepared, path) for digest, path in zip(unique["pixels"], unique["path"], strict=True)}
 
 
-def describe_source(source: SliceSource, manifest: pd.DataFrame, options: PreparationOptions) -> dict[str, Any]:
-    """Facts about the source that everything made from it must carry."""
+def describe_source(
+    source: SliceSource, manifest: pd.DataFrame, slices: Partitions, options: PreparationOptions
+) -> dict[str, Any]:
+    """Facts about the source that everything made from it must carry; written last, when ``slices`` are all prepared."""
     return {
         "source": source.name,
-        "synthetic": source.synthetic,
+        "synthetic": bool(manifest["synthetic"].any()),
         "classes": sorted(accepted(manifest)["label"].unique()),
         "files": len(manifest),
         "accepted": len(accepted(manifest)),
+        "prepared": len(slices),
+        "manifest_digest": manifest_digest(manifest),
         "preparation": options.to_dict(),
     }
 

@@ -19,16 +19,16 @@ def create_pipeline() -> Pipeline:
                 name="assign_splits",
             ),
             Node(
-                describe_source,
-                inputs=["slice_source", "manifest", "params:data_ingestion.preparation"],
-                outputs="provenance",
-                name="describe_source",
-            ),
-            Node(
                 prepare_slices,
                 inputs=["slice_source", "manifest", "params:data_ingestion.preparation"],
                 outputs="prepared_slices",
                 name="prepare_slices",
+            ),
+            Node(
+                describe_source,
+                inputs=["slice_source", "manifest", "prepared_slices", "params:data_ingestion.preparation"],
+                outputs="provenance",
+                name="describe_source",
             ),
             Node(
                 draw_contact_sheets,

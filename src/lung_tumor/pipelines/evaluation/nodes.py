@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lung_tumor import figures, report
 from lung_tumor import metrics as measures
 from lung_tumor.classifier import Classifier
+from lung_tumor.consistency import require_same_origin, require_unseen, require_whole
 from lung_tumor.features import run_in_batches
 from lung_tumor.manifest import accepted
 from lung_tumor.prepared import Partitions, read_slices
@@ -17,6 +18,14 @@ from lung_tumor.splits import TEST
 
 MOST_PICTURES = 48
 """Misclassified slices shown with a picture; the predictions table lists all."""
+
+
+def check_before_evaluation(classifier: Classifier, manifest: pd.DataFrame, provenance: dict[str, Any]) -> pd.DataFrame:
+    """Pass on a manifest whose test split this classifier cannot have seen."""
+    checked = require_whole(manifest, provenance)
+    require_same_origin(classifier.metadata, provenance)
+    require_unseen(classifier.metadata, checked)
+    return checked
 
 
 def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from lung_tumor.pipelines.evaluation.nodes import (
+    check_before_evaluation,
     draw_confusion_matrix,
     draw_roc,
     measure,
@@ -11,14 +12,18 @@ from lung_tumor.pipelines.evaluation.nodes import (
     write_report,
 )
 from lung_tumor.report import summarise
-from lung_tumor.splits import require_disjoint
 
 
 def create_pipeline() -> Pipeline:
     """Build the pipeline."""
     return Pipeline(
         [
-            Node(require_disjoint, inputs="manifest", outputs="evaluated_manifest", name="check_evaluation_leaks"),
+            Node(
+                check_before_evaluation,
+                inputs=["classifier", "manifest", "provenance"],
+                outputs="evaluated_manifest",
+                name="check_evaluation_leaks",
+            ),
             Node(
                 predict_test,
                 inputs=["classifier", "prepared_slices", "evaluated_manifest"],

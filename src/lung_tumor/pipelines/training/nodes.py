@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lung_tumor import export, figures, training
 from lung_tumor.classifier import Classifier
+from lung_tumor.consistency import require_same_origin, training_digest
 from lung_tumor.fitting import FittingOptions, LabelledActivations
 from lung_tumor.manifest import accepted
 from lung_tumor.metrics import class_indices
@@ -23,8 +24,11 @@ EXPORT_CHECKS = 16
 """Validation slices on which the exported model must agree with the original."""
 
 
-def extract_features(slices: Partitions, manifest: pd.DataFrame, classifier: Classifier) -> Features:
+def extract_features(
+    slices: Partitions, manifest: pd.DataFrame, classifier: Classifier, provenance: dict[str, Any]
+) -> Features:
     """Activations of the frozen part for every training and validation picture, with the pixel digests they belong to."""
+    require_same_origin(classifier.metadata, provenance)
     rows = _unique(manifest, TRAINING, VALIDATION)
     values = training.frozen_activations(classifier, read_slices(slices, rows), len(rows))
     return {"pixels": rows["pixels"].to_numpy(dtype=str), **{f"activation{i}": part for i, part in enumerate(values)}}
@@ -36,7 +40,7 @@ def train_classifier(
     """Fit the trainable part; copies of one picture count once."""
     seen, unseen = (_labelled(features, _unique(manifest, split), classifier) for split in (TRAINING, VALIDATION))
     history = training.train(classifier, seen, unseen, options, seed)
-    trained = training.with_training_facts(classifier, _unique(manifest, TRAINING)["pixels"].tolist())
+    trained = training.with_training_facts(classifier, len(_unique(manifest, TRAINING)), training_digest(manifest))
     return trained, history
 
 

@@ -2,23 +2,28 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lung_tumor.consistency import require_whole
 from lung_tumor.pipelines.training.nodes import (
     draw_history,
     export_classifier,
     extract_features,
     train_classifier,
 )
-from lung_tumor.splits import require_disjoint
 
 
 def create_pipeline() -> Pipeline:
     """Build the pipeline."""
     return Pipeline(
         [
-            Node(require_disjoint, inputs="manifest", outputs="leak_free_manifest", name="check_training_leaks"),
+            Node(
+                require_whole,
+                inputs=["manifest", "provenance"],
+                outputs="leak_free_manifest",
+                name="check_training_leaks",
+            ),
             Node(
                 extract_features,
-                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier"],
+                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier", "provenance"],
                 outputs="features",
                 name="extract_features",
             ),

@@ -1,0 +1,85 @@
+"""What keeps two runs from being mixed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from lung_tumor.consistency import (
+    digest_of,
+    manifest_digest,
+    require_same_origin,
+    require_unseen,
+    require_whole,
+    training_digest,
+)
+from lung_tumor.errors import LeakError, StaleError
+from lung_tumor.imaging import PreparationOptions
+from lung_tumor.metadata import ModelMetadata
+from lung_tumor.splits import SplitOptions, assign_splits
+from tests.support.manifests import many
+
+PREPARATION = PreparationOptions(percentiles=(2.0, 98.0))
+
+
+@pytest.fixture
+def manifest() -> pd.DataFrame:
+    return assign_splits(many({"a": 20, "b": 20}), SplitOptions(), seed=1)
+
+
+def metadata(**changes: object) -> ModelMetadata:
+    facts = ModelMetadata(classes=("a", "b"), synthetic=True, source="x", slices=3, preparation=PREPARATION)
+    return dataclasses.replace(facts, **changes)  # type: ignore[arg-type]
+
+
+def provenance() -> dict[str, object]:
+    facts = {"classes": ["a", "b"], "synthetic": True, "source": "x", "preparation": PREPARATION.to_dict()}
+    return json.loads(json.dumps(facts))
+
+
+def test_a_digest_knows_no_order_but_every_text() -> None:
+    assert digest_of(["a", "b"]) == digest_of(["b", "a"])
+    assert digest_of(["a", "b"]) != digest_of(["ab"])
+
+
+def test_a_manifest_passes_with_its_own_provenance_alone(manifest: pd.DataFrame) -> None:
+    own = {"manifest_digest": manifest_digest(manifest)}
+    assert require_whole(manifest, own) is manifest
+    other = assign_splits(manifest, SplitOptions(), seed=2)
+    with pytest.raises(StaleError, match="two runs"):
+        require_whole(other, own)
+
+
+def test_a_manifest_that_leaks_does_not_pass(manifest: pd.DataFrame) -> None:
+    leaking = manifest.assign(group="one")
+    with pytest.raises(LeakError, match="more than one split"):
+        require_whole(leaking, {"manifest_digest": manifest_digest(leaking)})
+
+
+def test_a_model_passes_for_the_slices_that_it_was_built_for() -> None:
+    require_same_origin(metadata(), provenance())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"classes": ("a", "c")},
+        {"synthetic": False},
+        {"source": "y"},
+        {"preparation": PreparationOptions(denoise="none")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_model_built_for_other_slices_is_refused_by_name(changes: dict[str, object]) -> None:
+    with pytest.raises(StaleError, match=rf"its {next(iter(changes))} is .*model_prep"):
+        require_same_origin(metadata(**changes), provenance())
+
+
+def test_a_classifier_that_learnt_from_another_split_may_not_be_judged_on_this_one(manifest: pd.DataFrame) -> None:
+    require_unseen(metadata(data_digest=training_digest(manifest)), manifest)
+    other = assign_splits(manifest, SplitOptions(), seed=2)
+    with pytest.raises(LeakError, match="another training split"):
+        require_unseen(metadata(data_digest=training_digest(other)), manifest)
