@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Activations = list[npt.NDArray[np.float32]]
 
 BATCH = 8
-"""Slices a pass: larger batches are no faster on a processor and need more memory (docs: benchmarks)."""
+"""Slices a pass: on two cores larger batches are no faster and only take memory."""
 
 
 def run_in_batches(model: keras.Model, slices: Iterable[Pixels], total: int, title: str) -> Activations:

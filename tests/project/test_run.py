@@ -77,7 +77,7 @@ def results(folder: Path) -> dict[str, Any]:
     data = folder / "data"
     return {
         "manifest": (data / "02_intermediate/manifest.csv").read_text(encoding="utf-8"),
-        "provenance": json.loads((data / "02_intermediate/provenance.json").read_text(encoding="utf-8")),
+        "provenance": json.loads((data / "03_primary/provenance.json").read_text(encoding="utf-8")),
         "slices": {path.name: path.read_bytes() for path in (data / "03_primary/slices").iterdir()},
         "metrics": json.loads((data / "08_reporting/metrics.json").read_text(encoding="utf-8")),
         "history": json.loads((data / "08_reporting/history.json").read_text(encoding="utf-8")),
@@ -279,7 +279,7 @@ def test_another_seed_draws_and_splits_other_slices(finished: Path, tmp_path: Pa
     kedro_run("--pipeline=data_ingestion", "--params=seed=7", cwd=folder)
     manifest = (folder / "data/02_intermediate/manifest.csv").read_text(encoding="utf-8")
     assert manifest != results(finished)["manifest"]
-    assert "seed 7" in (folder / "data/02_intermediate/provenance.json").read_text(encoding="utf-8")
+    assert "seed 7" in (folder / "data/03_primary/provenance.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
