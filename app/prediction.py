@@ -51,7 +51,7 @@ def judge(content: bytes, model: ServedModel) -> Prediction:
     _check_side(content)
     with model.turns:
         try:
-            pixels = decode(content).pixels
+            pixels = decode(content, predictor.metadata.preparation.dicom_window).pixels
         except SliceError as error:
             raise UnprocessableEntity(_sentence(str(error))) from None
         prepared = prepare(pixels, predictor.metadata.preparation)

@@ -6,13 +6,15 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
+from lung_tumor.dicom import Window
 from lung_tumor.errors import SliceError, SourceError
-from lung_tumor.imaging import decode
+from lung_tumor.imaging import PreparationOptions, decode
 from lung_tumor.manifest import ACCEPTED, QUARANTINED
 from lung_tumor.sources import SliceFile, SliceSource
 
@@ -21,8 +23,12 @@ logger = logging.getLogger(__name__)
 _THREADS = 2
 
 
-def audit(source: SliceSource) -> pd.DataFrame:
+def audit(source: SliceSource, options: PreparationOptions) -> pd.DataFrame:
     """Look into every file of a source.
+
+    Args:
+        source: its files are read one at a time.
+        options: of the preparation, for what decides how a DICOM slice becomes a picture.
 
     Returns:
         One row per file, sorted by path: ``path`` (relative to the source), ``label``, ``verdict`` (accepted or
@@ -34,7 +40,7 @@ def audit(source: SliceSource) -> pd.DataFrame:
         SourceError: a class is left without a single accepted file.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        looked = pool.map(_look, source.files)
+        looked = pool.map(partial(_look, window=options.dicom_window), source.files)
         rows = list(tqdm(looked, total=len(source.files), desc="Audit", unit="file"))
     manifest = pd.DataFrame(rows).sort_values("path", ignore_index=True)
     manifest = _quarantine_conflicts(manifest)
@@ -44,7 +50,7 @@ def audit(source: SliceSource) -> pd.DataFrame:
     return manifest
 
 
-def _look(file: SliceFile) -> dict[str, Any]:
+def _look(file: SliceFile, window: Window) -> dict[str, Any]:
     row: dict[str, Any] = {
         "path": file.path,
         "label": file.label,
@@ -57,7 +63,7 @@ def _look(file: SliceFile) -> dict[str, Any]:
     try:
         content = file.read_bytes()
         row["digest"] = hashlib.sha256(content).hexdigest()
-        decoded = decode(content)
+        decoded = decode(content, window)
     except SliceError as error:
         return row | {"reason": str(error)}
     height, width = decoded.pixels.shape

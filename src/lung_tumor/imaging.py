@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from lung_tumor import dicom
+from lung_tumor.dicom import Window
 from lung_tumor.errors import SliceError
 from lung_tumor.options import as_tuple, require_types
 
@@ -50,8 +52,8 @@ class DecodedSlice:
 
     Attributes:
         pixels: grey values, shape (height, width), uint8, 0 to 255.
-        format: container found in the content, such as ``PNG``; never guessed from a file name.
-        mode: Pillow's mode of the stored picture, such as ``RGBA`` or ``I;16``.
+        format: container found in the content, such as ``PNG`` or ``DICOM``; never guessed from a file name.
+        mode: Pillow's mode of the stored picture, such as ``RGBA`` or ``I;16``; of DICOM ``MONOCHROME1`` or ``2``.
         synthetic: whether the picture's own text says that the phantom drew it, wherever it was copied since.
     """
 
@@ -73,6 +75,7 @@ class PreparationOptions:
         normalise: ``percentile`` stretches between two percentiles, ``window`` between two fixed grey values.
         percentiles: lower and upper percentile, used by ``percentile``.
         window: lower and upper grey value, used by ``window``.
+        dicom_window: what :func:`decode` makes of Hounsfield units: ``lung``, ``file``, or (level, width) in HU.
     """
 
     size: int = 224
@@ -82,12 +85,14 @@ class PreparationOptions:
     normalise: Normalisation = "percentile"
     percentiles: tuple[float, float] = (1.0, 99.0)
     window: tuple[float, float] = (0.0, 255.0)
+    dicom_window: Window = "lung"
 
     def __post_init__(self) -> None:
         # Kedro hands over YAML lists; tuples keep the options hashable.
         object.__setattr__(self, "percentiles", as_tuple(self.percentiles))
         object.__setattr__(self, "window", as_tuple(self.window))
         require_types(self, "preparation")
+        object.__setattr__(self, "dicom_window", dicom.checked_window(self.dicom_window))
         if not MIN_SIDE <= self.size <= 1024:
             raise ValueError(f"preparation.size must lie in [{MIN_SIDE}, 1024], received {self.size}")
         if self.denoise not in get_args(Denoising):
@@ -111,17 +116,35 @@ class PreparationOptions:
         return dataclasses.asdict(self)
 
 
-def decode(content: bytes) -> DecodedSlice:
-    """Decode a picture by its content.
+def decode(content: bytes, dicom_window: Window = "lung") -> DecodedSlice:
+    """Decode a picture or a DICOM slice by its content.
 
     Alpha is dropped, colour becomes luma (ITU-R 601), 16-bit and float greys are stretched linearly from their own
-    minimum and maximum to 0 to 255, of several frames the first is taken.
+    minimum and maximum to 0 to 255, of several frames the first is taken. Of DICOM only single CT slices are read.
+
+    Args:
+        content: the file's bytes.
+        dicom_window: :attr:`PreparationOptions.dicom_window`; of no meaning for anything but DICOM.
 
     Raises:
         SliceError: the content is no picture, is cut short, too small, too large or blank.
     """
     if not content:
         raise SliceError("the file is empty")
+    decoded = _decode_dicom(content, dicom_window) if dicom.is_dicom(content) else _decode_picture(content)
+    if int(decoded.pixels.max()) - int(decoded.pixels.min()) < 8:
+        raise SliceError("the picture is blank: its grey values hardly differ")
+    return decoded
+
+
+def _decode_dicom(content: bytes, window: Window) -> DecodedSlice:
+    header = dicom.read_header(content)
+    _check_size(header.width, header.height)
+    pixels = dicom.to_window(dicom.read_slice(header), window)
+    return DecodedSlice(pixels, "DICOM", "MONOCHROME1" if header.inverted else "MONOCHROME2")
+
+
+def _decode_picture(content: bytes) -> DecodedSlice:
     try:
         with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             _check_size(*picture.size)
@@ -132,11 +155,9 @@ def decode(content: bytes) -> DecodedSlice:
     except SliceError:
         raise
     except UnidentifiedImageError:
-        raise SliceError(f"not a picture that can be read; use {', '.join(_FORMATS)}") from None
+        raise SliceError(f"not a picture that can be read; use {', '.join(_FORMATS)} or DICOM") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
         raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
-    if int(grey.max()) - int(grey.min()) < 8:
-        raise SliceError("the picture is blank: its grey values hardly differ")
     return DecodedSlice(grey, kind, mode, synthetic)
 
 

@@ -27,6 +27,7 @@ from lung_tumor.anatomy import (
     grow,
     rotated,
 )
+from lung_tumor.dicom import LUNG_WINDOW
 from lung_tumor.imaging import Pixels
 
 Hounsfield = npt.NDArray[np.int16]
@@ -34,9 +35,6 @@ Mask = npt.NDArray[np.bool_]
 
 CLASSES = ("adenocarcinoma", "normal")
 """Class names in alphabetical order."""
-
-LUNG_WINDOW = (-600.0, 1500.0)
-"""Level and width in HU of the usual lung window; each slice departs from it a little, as reading rooms do."""
 
 _ANATOMY, _NOISE, _MASS, _LABEL = range(4)
 

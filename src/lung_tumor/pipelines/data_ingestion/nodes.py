@@ -28,7 +28,7 @@ def prepare_slices(
     files = {file.path: file for file in source.files}
 
     def prepared(path: str) -> Image.Image:
-        return Image.fromarray(prepare(decode(files[path].read_bytes()).pixels, options))
+        return Image.fromarray(prepare(decode(files[path].read_bytes(), options.dicom_window).pixels, options))
 
     unique = accepted(manifest).drop_duplicates("pixels")
     return {digest: partial(prepared, path) for digest, path in zip(unique["pixels"], unique["path"], strict=True)}

@@ -11,7 +11,12 @@ def create_pipeline() -> Pipeline:
     """Build the pipeline."""
     return Pipeline(
         [
-            Node(audit, inputs="slice_source", outputs="audited_files", name="audit_files"),
+            Node(
+                audit,
+                inputs=["slice_source", "params:data_ingestion.preparation"],
+                outputs="audited_files",
+                name="audit_files",
+            ),
             Node(
                 assign_splits,
                 inputs=["audited_files", "params:data_ingestion.split", "params:seed"],
