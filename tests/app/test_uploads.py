@@ -131,14 +131,14 @@ def test_no_more_pictures_are_decoded_at_a_time_than_allowed(predictor, bright, 
     barrier = threading.Event()
     original = prediction.decode
 
-    def counting(content: bytes):
+    def counting(content: bytes, window: str = "lung"):
         nonlocal inside, most
         with lock:
             inside += 1
             most = max(most, inside)
         barrier.wait(0.05)
         try:
-            return original(content)
+            return original(content, window)
         finally:
             with lock:
                 inside -= 1
