@@ -1,7 +1,7 @@
 """From a trained classifier to the ONNX file that is served.
 
 The graph is written with ``onnx.helper`` from the network's own operations, not by Keras's exporter: that one needs 3 GB
-more memory and half a minute for this network (docs/adr/0002), and works under one Keras backend alone.
+more memory for this network (docs/adr/0002), and works under one Keras backend alone.
 """
 
 from __future__ import annotations
