@@ -85,6 +85,18 @@ repro: $(READY)  ## Reproduce the pipelines through DVC; what has not changed is
 bench-run: $(READY)  ## Time the whole run against one bare VGG16 pass
 	@$(BIN)/python benchmarks/run_against_pass.py
 
+.PHONY: bench-audit
+bench-audit: $(READY)  ## Time the audit: make bench-audit [SOURCE=folder]
+	@$(BIN)/python benchmarks/audit.py $(if $(SOURCE),--source "$(SOURCE)" --name given)
+
+.PHONY: bench-duplicates
+bench-duplicates: $(READY)  ## Recall, precision and growth of the near-duplicate search; takes half an hour
+	@$(BIN)/python benchmarks/near_duplicates.py --sizes 250 1000 4000
+
+.PHONY: bench-preparation
+bench-preparation: $(READY)  ## Compare ways to prepare slices: make bench-preparation SOURCE=folder
+	@$(BIN)/python benchmarks/preparation.py --source "$(SOURCE)"
+
 .PHONY: image
 image: $(READY)  ## Build the container image of this commit around the trained model
 	@PYTHON=$(BIN)/python infra/image.sh

@@ -51,11 +51,11 @@ def judge(content: bytes, model: ServedModel) -> Prediction:
     _check_side(content)
     with model.turns:
         try:
-            pixels = decode(content, predictor.metadata.preparation.dicom_window).pixels
+            decoded = decode(content, predictor.metadata.preparation.dicom_window)
         except SliceError as error:
             raise UnprocessableEntity(_sentence(str(error))) from None
-        prepared = prepare(pixels, predictor.metadata.preparation)
-        del pixels
+        prepared = prepare(decoded.pixels, predictor.metadata.preparation, decoded.strokes)
+        del decoded
         (row,) = predictor.predict(prepared[None])
     classes = predictor.metadata.classes
     probabilities = {name: float(value) for name, value in zip(classes, row, strict=True)}

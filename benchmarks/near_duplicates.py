@@ -2,10 +2,13 @@
 
 A collection of n files holds originals, one distorted copy of every other original, and neighbours: slices of the same
 patients that share body, ribs and part of the vessels, and must stay apart. Drawing is not timed; reading is.
-Target: the time per slice grows no faster than log n from 250 to 4,000 files.
+Target: the time per slice grows no faster than log n from 250 to 4,000 files. Growth is taken from processor seconds,
+which other work on the machine disturbs less than the clock.
 
     python benchmarks/near_duplicates.py --sizes 60            # a minute
-    python benchmarks/near_duplicates.py --sizes 250 1000 4000
+    python benchmarks/near_duplicates.py --sizes 250 1000 4000 --output benchmarks/results/DATE-near-duplicates.json
+
+Sizes measured in several runs into one ``--output`` are joined there; ``--keep`` lets them share the drawn slices.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -238,7 +242,7 @@ def _open(path: Path) -> Pixels:
     return decode(path.read_bytes()).pixels
 
 
-def measure(files: list[File], options: DuplicateOptions) -> dict[str, object]:
+def measure(files: list[File], options: DuplicateOptions) -> dict[str, Any]:
     """Search one collection and compare with its truth."""
     started, worked = time.perf_counter(), time.process_time()
     found = find_duplicates([partial(_open, file.path) for file in files], options)
@@ -271,18 +275,39 @@ def measure(files: list[File], options: DuplicateOptions) -> dict[str, object]:
     }
 
 
+def _add(output: Path, result: dict[str, Any]) -> None:
+    """Put one result among those of other sizes, and say how the cost grew from the smallest to the largest."""
+    stored = json.loads(output.read_text()) if output.exists() else {"collections": []}
+    results = [*(other for other in stored["collections"] if other["files"] != result["files"]), result]
+    results.sort(key=lambda each: int(each["files"]))
+    first, last = results[0], results[-1]
+    growth = {
+        "from": first["files"],
+        "to": last["files"],
+        "processor_seconds_a_slice": round(last["processor_seconds_a_slice"] / first["processor_seconds_a_slice"], 3),
+        "wall_seconds_a_slice": round(last["seconds_a_slice"] / first["seconds_a_slice"], 3),
+        "allowed": round(math.log(last["files"]) / math.log(first["files"]), 3),
+    }
+    whole = {"growth": growth if len(results) > 1 else None, "collections": results}
+    output.write_text(json.dumps(whole, indent=2) + "\n")
+
+
 def main() -> None:
     """Measure the sizes asked for, print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[60], help="files of each collection")
     parser.add_argument("--keep", type=Path, help="folder for the drawn slices, to be used again")
+    parser.add_argument("--output", type=Path, help="JSON of results, to which these are added")
     arguments = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         keep = arguments.keep or Path(folder)
         keep.mkdir(parents=True, exist_ok=True)
         for size in sorted(arguments.sizes):
-            print(json.dumps(measure(make_collection(keep, size), DuplicateOptions()), indent=2), flush=True)
+            result = measure(make_collection(keep, size), DuplicateOptions())
+            print(json.dumps(result, indent=2), flush=True)
+            if arguments.output:
+                _add(arguments.output, result)
 
 
 if __name__ == "__main__":

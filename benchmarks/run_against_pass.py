@@ -7,7 +7,6 @@ Target: the run takes at most 4 times the pass plus 20 s, stays under 3 GB and r
 from __future__ import annotations
 
 import json
-import platform
 import resource
 import shutil
 import subprocess
@@ -16,6 +15,8 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+
+from machine import processor
 
 PROJECT = Path(__file__).resolve().parents[1]
 COPIED = ("conf", "src", "pyproject.toml", ".telemetry")
@@ -60,7 +61,7 @@ def main() -> None:
         metrics = json.loads((copy / "data/08_reporting/metrics.json").read_text())
     result = {
         "date": date.today().isoformat(),
-        "processor": _processor(),
+        "processor": processor(),
         "slices": int(slices),
         "run_s": round(run_s, 1),
         "bare_pass_s": round(pass_s, 1),
@@ -74,12 +75,6 @@ def main() -> None:
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 if __name__ == "__main__":

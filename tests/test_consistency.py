@@ -16,12 +16,13 @@ from lung_tumor.consistency import (
     require_whole,
     training_digest,
 )
-from lung_tumor.errors import LeakError, StaleError
+from lung_tumor.errors import LeakError, SourceError, StaleError
 from lung_tumor.imaging import PreparationOptions
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.splits import SplitOptions, assign_splits
-from tests.support.manifests import many
+from tests.support.manifests import many, pairs_of
 
+NONE = pairs_of()
 PREPARATION = PreparationOptions(percentiles=(2.0, 98.0))
 
 
@@ -45,18 +46,42 @@ def test_a_digest_knows_no_order_but_every_text() -> None:
     assert digest_of(["a", "b"]) != digest_of(["ab"])
 
 
+def own(manifest: pd.DataFrame, pairs: pd.DataFrame = NONE) -> dict[str, str]:
+    return {"manifest_digest": manifest_digest(manifest, pairs)}
+
+
 def test_a_manifest_passes_with_its_own_provenance_alone(manifest: pd.DataFrame) -> None:
-    own = {"manifest_digest": manifest_digest(manifest)}
-    assert require_whole(manifest, own) is manifest
+    assert require_whole(manifest, NONE, own(manifest)) is manifest
     other = assign_splits(manifest, SplitOptions(), seed=2)
-    with pytest.raises(StaleError, match="two runs"):
-        require_whole(other, own)
+    with pytest.raises(StaleError, match="not of one run"):
+        require_whole(other, NONE, own(manifest))
 
 
-def test_a_manifest_that_leaks_does_not_pass(manifest: pd.DataFrame) -> None:
+def test_pairs_of_another_run_do_not_pass(manifest: pd.DataFrame) -> None:
+    pairs = pairs_of(("a/1.png", "a/1.png"))
+    assert require_whole(manifest, pairs, own(manifest, pairs)) is manifest
+    with pytest.raises(StaleError, match="not of one run"):
+        require_whole(manifest, NONE, own(manifest, pairs))
+
+
+def test_a_manifest_that_leaks_does_not_pass_whatever_its_provenance_says(manifest: pd.DataFrame) -> None:
     leaking = manifest.assign(group="one")
-    with pytest.raises(LeakError, match="more than one split"):
-        require_whole(leaking, {"manifest_digest": manifest_digest(leaking)})
+    for provenance in (own(leaking), own(manifest)):
+        with pytest.raises(LeakError, match="more than one split"):
+            require_whole(leaking, NONE, provenance)
+
+
+def test_a_verified_pair_across_splits_does_not_pass(manifest: pd.DataFrame) -> None:
+    one, other = (str(manifest.loc[manifest["split"] == name, "path"].iloc[0]) for name in ("training", "test"))
+    pairs = pairs_of((one, other))
+    with pytest.raises(LeakError, match="near-duplicates"):
+        require_whole(manifest, pairs, own(manifest, pairs))
+
+
+def test_a_class_that_no_split_can_be_made_of_is_named_with_the_way_out() -> None:
+    few = assign_splits(many({"a": 2, "b": 20}), SplitOptions(), seed=1)
+    with pytest.raises(SourceError, match=r"class 'a' has 2 independent group\(s\) of slices and none for test"):
+        require_whole(few, NONE, own(few))
 
 
 def test_a_model_passes_for_the_slices_that_it_was_built_for() -> None:

@@ -556,7 +556,7 @@ def test_the_manifest_of_an_audit_names_nobody(tmp_path: Path, caplog: pytest.Lo
         "b/5.dcm": ct_file(**SECRETS)[:-9],
     }
     with caplog.at_level(logging.DEBUG):
-        manifest = audit(source_of(tmp_path, files), PreparationOptions())
+        manifest, _ = audit(source_of(tmp_path, files), PreparationOptions())
     verdicts = dict(zip(manifest["path"], manifest["verdict"], strict=True))
     assert verdicts == {
         "a/1.dcm": "accepted",

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lung_tumor import figures
+from tests.support.data_sets import facts_of, files_of, small, small_pairs
 
 ROWS = [
     {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6},
@@ -37,11 +38,15 @@ def progress(*, synthetic: bool = False) -> Figure:
     return figures.history(ROWS, synthetic=synthetic)
 
 
+def overview(*, synthetic: bool = False) -> Figure:
+    return figures.dataset_overview(facts_of(small(), small_pairs(), synthetic=synthetic))
+
+
 def texts(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(lambda item: hasattr(item, "get_text")))
 
 
-@pytest.mark.parametrize("draw", [sheet, matrix, curves, progress])
+@pytest.mark.parametrize("draw", [sheet, matrix, curves, progress, overview])
 def test_every_figure_renders_and_says_when_the_slices_are_synthetic(draw: Callable[..., Figure]) -> None:
     for synthetic in (True, False):
         figure = draw(synthetic=synthetic)
@@ -96,3 +101,25 @@ def test_the_history_marks_the_epoch_that_was_kept() -> None:
         assert validation.get_ydata().tolist() == [row[f"val_{name}"] for row in ROWS]
         assert kept.get_label() == "kept: epoch 2"
         assert set(kept.get_xdata()) == {2}
+
+
+def test_the_overview_draws_every_step_of_every_class_to_scale() -> None:
+    funnel = overview().axes[0]
+    assert [round(bar.get_width()) for bar in funnel.patches] == [7, 6, 2, 1, 4, 4, 3, 3]
+    words = [text.get_text().strip() for text in funnel.texts]
+    assert words[:5] == ["7 files", "6 distinct files", "2 pictures", "1 independent group", "sick"]
+
+
+def test_the_overview_draws_the_histograms_that_it_was_given() -> None:
+    facts = facts_of(small(), small_pairs())
+    figure = figures.dataset_overview(facts)
+    for axes, histogram in zip(figure.axes[1:], facts["histograms"], strict=True):
+        for steps, counts in zip(axes.patches, histogram["counts"].values(), strict=True):
+            np.testing.assert_allclose(steps.get_data().values * max(counts), counts)
+            np.testing.assert_allclose(steps.get_data().edges, histogram["edges"])
+
+
+def test_class_names_are_no_formula_in_the_overview() -> None:
+    figure = figures.dataset_overview(facts_of(files_of([{"path": "$\\frac{$/1"}, {"path": "_b/1"}])))
+    figure.savefig(io.BytesIO(), format="png")
+    assert "frac" in texts(figure)

@@ -115,6 +115,15 @@ def test_a_stricter_threshold_takes_a_copy_back():
     assert verify(signature_of(3), copy, stricter).kind != COPY
 
 
+@pytest.mark.parametrize(("share", "kind"), [(0.3, COPY), (0.5, NONE)])
+def test_a_third_of_a_copy_may_be_painted_over_but_half_may_not(share, kind):
+    painted = slice_of(3).copy()
+    width = int(share * painted.shape[1])
+    painted[:, :width] = slice_of(4)[:, :width]
+
+    assert verify(signature_of(3), sign(painted, OPTIONS), OPTIONS).kind == kind
+
+
 def test_the_mediastinal_window_is_found_as_the_same_slice():
     found = verify(signature_of(3), sign(windowed(draw(3), MEDIASTINUM), OPTIONS), OPTIONS)
 
@@ -137,8 +146,14 @@ def test_the_mediastinal_window_is_found_as_the_same_slice():
         ("min_correlation", 1.1),
         ("min_window_correlation", 0.95),
         ("min_consistency", 2.0),
+        ("min_window_consistency", -0.5),
     ],
 )
 def test_an_option_out_of_range_is_named_with_its_value(name, value):
     with pytest.raises(ValueError, match=rf"duplicates\.geometry\.{name} must lie in .*received {value}"):
         GeometryOptions(**{name: value})
+
+
+def test_a_number_written_as_text_is_named():
+    with pytest.raises(ValueError, match=r"duplicates\.geometry\.side must be a whole number, received '448'"):
+        GeometryOptions(side="448")

@@ -65,7 +65,12 @@ def test_every_option_has_a_column_of_its_own(run: str) -> None:
 def test_options_that_several_nodes_receive_are_logged_without_complaint(run: str) -> None:
     for _ in range(2):
         HOOKS.before_node_run(inputs={"params:data_ingestion.split": SplitOptions(0.2, 0.1)})
-    assert stored(run).data.params == {"data_ingestion.split.validation": "0.2", "data_ingestion.split.test": "0.1"}
+    assert stored(run).data.params == {
+        "data_ingestion.split.validation": "0.2",
+        "data_ingestion.split.test": "0.1",
+        "data_ingestion.split.folds": "5",
+        "data_ingestion.split.given": "remake",
+    }
 
 
 @pytest.mark.parametrize("synthetic", [True, False])
@@ -103,6 +108,20 @@ def test_every_number_of_the_test_split_is_logged(run: str) -> None:
     assert stored(run).data.metrics == {"test.accuracy": 0.5, "test.macro.f1": 0.25}
 
 
+def test_the_counts_and_the_shortcut_of_the_audit_are_logged(run: str) -> None:
+    counts = {"files": 9, "groups": 4, "splits": {"test": {"files": 2}}, "folds": {}}
+    shortcuts = {"before": {"auc": 0.9, "interval": {"low": 0.8}}, "warning": True, "sentence": "told"}
+    HOOKS.after_dataset_saved(
+        dataset_name="audit", data={"counts": {"by_class": {"normal": counts}}, "shortcuts": shortcuts}
+    )
+    assert stored(run).data.metrics == {
+        "data.normal.files": 9,
+        "data.normal.groups": 4,
+        "shortcuts.dataset.before.auc": 0.9,
+        "shortcuts.dataset.before.interval.low": 0.8,
+    }
+
+
 def catalog(*names: str, seed: object = 3) -> DataCatalog:
     parameters = {f"params:{name}": MemoryDataset({}) for name in names}
     return DataCatalog({**parameters, "parameters": MemoryDataset({}), "params:seed": MemoryDataset(seed)})
@@ -121,9 +140,7 @@ def test_parameters_that_a_node_or_the_catalog_reads_are_let_through(check: Para
 
 @pytest.mark.parametrize("name", ["traning.fitting.epochs", "sorce", "training.epochs", "training.fittings"])
 def test_a_parameter_that_nothing_reads_stops_the_run(check: ParameterHooks, name: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"unknown parameter '{name}'; known are data_ingestion.preparation, .*source"
-    ):
+    with pytest.raises(ValueError, match=rf"unknown parameter '{name}'; known are data_ingestion.classes, .*source"):
         check.before_pipeline_run(catalog=catalog("training.fitting", name))
 
 

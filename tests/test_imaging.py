@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from lung_tumor import imaging
+from lung_tumor.body import find_body
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import PreparationOptions, crop_to_body, decode, prepare, to_network_input
+from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.pictures import disc, encoded, gradient, png_claiming, speckled
 
 AS_IT_IS = PreparationOptions(size=64, crop_to_body=False, denoise="none", normalise="none")
@@ -25,8 +28,8 @@ def two_tone(mode: str, left: object, right: object) -> Image.Image:
 
 # --- Decoding --------------------------------------------------------------------------------------------------------
 
-# Luma is 0.299 R + 0.587 G + 0.114 B: (200, 100, 50) gives 124.2 and (10, 20, 250) gives 43.2.
-DARK, BRIGHT = (10, 20, 250), (200, 100, 50)
+# Luma is 0.299 R + 0.587 G + 0.114 B: (140, 119, 110) gives 124.3 and (80, 90, 112) gives 89.5; a slight tint is no colour.
+GREY, PALE = (80, 90, 112), (140, 119, 110)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +39,8 @@ DARK, BRIGHT = (10, 20, 250), (200, 100, 50)
         ("L", 17, 201, "BMP", (17, 201)),
         ("L", 17, 201, "TIFF", (17, 201)),
         ("LA", (17, 0), (201, 90), "PNG", (17, 201)),
-        ("RGB", DARK, BRIGHT, "PNG", (43, 124)),
-        ("RGBA", (*DARK, 0), (*BRIGHT, 90), "PNG", (43, 124)),
+        ("RGB", GREY, PALE, "PNG", (90, 124)),
+        ("RGBA", (*GREY, 0), (*PALE, 90), "PNG", (90, 124)),
         ("1", 0, 1, "PNG", (0, 255)),
         ("I;16", 1000, 40000, "PNG", (0, 255)),
         ("I;16B", 1000, 40000, "TIFF", (0, 255)),
@@ -58,11 +61,11 @@ def test_every_mode_becomes_grey_without_blending(
 @pytest.mark.parametrize("transparency", [None, 0, b"\x00\x80"])
 def test_a_palette_is_looked_up_and_its_transparency_ignored(transparency: int | bytes | None) -> None:
     picture = two_tone("P", 0, 1)
-    picture.putpalette([*DARK, *BRIGHT])
+    picture.putpalette([*GREY, *PALE])
     options = {} if transparency is None else {"transparency": transparency}
     decoded = decode(encoded(picture, **options))
     assert decoded.mode == "P"
-    assert set(decoded.pixels[:, :32].flat) == {43}
+    assert set(decoded.pixels[:, :32].flat) == {90}
     assert set(decoded.pixels[:, 32:].flat) == {124}
 
 
@@ -169,7 +172,7 @@ def test_options_survive_json() -> None:
 
 
 @pytest.mark.parametrize("denoise", ["none", "median", "bilateral", "non_local_means"])
-@pytest.mark.parametrize("normalise", ["none", "percentile", "window"])
+@pytest.mark.parametrize("normalise", ["none", "percentile", "window", "landmarks", "equalise"])
 def test_every_choice_gives_a_square_of_bytes_and_leaves_its_input_alone(denoise: str, normalise: str) -> None:
     pixels = speckled(120, 1, 50, 70)
     before = pixels.copy()
@@ -205,7 +208,9 @@ def test_percentiles_stretch_the_bulk_whatever_a_few_burnt_in_pixels_say() -> No
     pixels = np.full((64, 64), 50, np.uint8)
     pixels[:, 32:] = 150
     pixels[0, :8] = 255
-    options = PreparationOptions(size=64, crop_to_body=False, denoise="none", percentiles=(1, 99))
+    options = PreparationOptions(
+        size=64, crop_to_body=False, denoise="none", normalise="percentile", percentiles=(1, 99)
+    )
     prepared = prepare(pixels, options)
     assert set(prepared[1:, :32].flat) == {0}
     assert set(prepared[1:, 32:].flat) == {255}
@@ -215,7 +220,9 @@ def test_percentiles_stretch_the_bulk_whatever_a_few_burnt_in_pixels_say() -> No
 def test_percentiles_are_those_of_the_pixels(percentiles: tuple[float, float], low: int, high: int) -> None:
     # Of the hundred grey values 40 to 139, once in each of a hundred columns, a tenth does not exceed 49.
     pixels = np.tile(np.arange(40, 140, dtype=np.uint8), (100, 1))
-    options = PreparationOptions(size=100, crop_to_body=False, denoise="none", percentiles=percentiles)
+    options = PreparationOptions(
+        size=100, crop_to_body=False, denoise="none", normalise="percentile", percentiles=percentiles
+    )
     expected = np.rint(np.clip((pixels[0].astype(float) - low) * 255 / (high - low), 0, 255))
     np.testing.assert_allclose(prepare(pixels, options)[0], expected, atol=1)
     assert prepare(pixels, options)[0, low - 40] == 0
@@ -225,7 +232,7 @@ def test_percentiles_are_those_of_the_pixels(percentiles: tuple[float, float], l
 def test_percentile_normalisation_does_not_see_a_linear_change_of_contrast() -> None:
     pixels = speckled(60, 3, 100, 100)
     assert pixels.max() <= 110
-    options = PreparationOptions(size=64, crop_to_body=False)
+    options = PreparationOptions(size=64, crop_to_body=False, normalise="percentile")
     expected, received = prepare(pixels, options), prepare(2 * pixels + 30, options)
     assert expected.std() > 10
     assert np.abs(expected.astype(int) - received).max() <= 1
@@ -276,6 +283,29 @@ def test_preparing_does_not_see_how_wide_the_black_border_is() -> None:
     assert np.abs(narrow.astype(int) - wide).mean() < 6
     uncut = prepare(np.pad(body, 40), PreparationOptions(size=64, crop_to_body=False))
     assert np.abs(narrow.astype(int) - uncut).mean() > 20
+
+
+@pytest.mark.parametrize("normalise", ["percentile", "landmarks", "equalise"])
+def test_blanking_leaves_nothing_of_what_surrounds_the_body(normalise: str) -> None:
+    options = PreparationOptions(size=128, blank_outside=True, normalise=normalise)  # type: ignore[arg-type]
+    drawn = draw_slice(1, PhantomOptions(slices=2)).pixels
+    body = find_body(drawn)
+    assert body is not None
+    outside = ~body.inside(*drawn.shape)
+    other = drawn.copy()
+    other[outside] = np.where(drawn[outside] > 100, 0, 30)  # no table, darker air
+    expected, received = prepare(drawn, options), prepare(other, options)
+    assert np.abs(expected.astype(int) - received).mean() < 1.5
+    assert (expected == 0).mean() > 0.5 * outside.mean()
+    kept = PreparationOptions(size=128, blank_outside=False, normalise="none")
+    assert np.abs(prepare(drawn, kept).astype(int) - prepare(other, kept)).mean() > 2.5
+
+
+def test_a_huge_scan_is_prepared_as_its_smaller_copy() -> None:
+    drawn = draw_slice(1, PhantomOptions(slices=2)).pixels
+    big = cv2.resize(drawn, (2560, 2560), interpolation=cv2.INTER_NEAREST)
+    difference = np.abs(prepare(drawn, PreparationOptions()).astype(int) - prepare(big, PreparationOptions()))
+    assert difference.mean() < 5
 
 
 def test_network_input_repeats_the_grey_values_in_three_channels() -> None:

@@ -45,7 +45,7 @@ SLOWEST = 10.0
 def whole_files() -> dict[str, bytes]:
     """One good file of every kind that is read."""
     grey = speckled(120, 1, 64, 72)
-    colour = np.dstack([grey, grey // 2, 255 - grey])
+    colour = np.dstack([grey, grey - 9, grey + 9])
     files = {
         "grey.png": encoded(grey),
         "colour.png": encoded(colour),
@@ -182,7 +182,7 @@ def malformed(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
 
 
 def audited(source: SliceSource) -> pd.DataFrame:
-    return audit(source, PreparationOptions()).set_index("path")
+    return audit(source, PreparationOptions())[0].set_index("path")
 
 
 def assert_verdicts(manifest: pd.DataFrame, paths: set[str]) -> None:
@@ -246,18 +246,20 @@ def test_names_of_any_script_and_with_line_breaks_are_listed_and_judged(tmp_path
     assert len(pd.read_csv(tmp_path / "manifest.csv", keep_default_na=False)) == len(manifest)
 
 
-def test_folders_named_like_pictures_are_folders(tmp_path: Path) -> None:
+def test_folders_named_like_pictures_are_folders_and_empty_ones_get_a_verdict(tmp_path: Path) -> None:
     for label in ("adenocarcinoma", "normal"):
         inner = tmp_path / label / "patient 1.png"
         inner.mkdir(parents=True)
         (tmp_path / label / "empty.dcm").mkdir()
         (inner / "slice.png").write_bytes(encoded(speckled(90, len(label))))
     source = open_source(str(tmp_path), tmp_path / "cache", SourceOptions(), PhantomOptions(), tmp_path)
-    assert [file.path for file in source.files] == [
-        "adenocarcinoma/patient 1.png/slice.png",
-        "normal/patient 1.png/slice.png",
-    ]
-    assert (audit(source, PreparationOptions())["verdict"] == ACCEPTED).all()
+    verdicts = audited(source)["verdict"].to_dict()
+    assert verdicts == {
+        "adenocarcinoma/empty.dcm": QUARANTINED,
+        "adenocarcinoma/patient 1.png/slice.png": ACCEPTED,
+        "normal/empty.dcm": QUARANTINED,
+        "normal/patient 1.png/slice.png": ACCEPTED,
+    }
 
 
 def test_what_cannot_be_read_is_quarantined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -295,7 +297,11 @@ def test_pipes_and_links_that_lead_nowhere_are_not_opened(tmp_path: Path) -> Non
     (tmp_path / "normal" / "nowhere.png").symlink_to("missing.png")
     (tmp_path / "normal" / "outside.png").symlink_to("/dev/zero")
     source = open_source(str(tmp_path), tmp_path / "cache", SourceOptions(), PhantomOptions(), tmp_path)
-    assert [file.path for file in source.files] == ["adenocarcinoma/slice.png", "normal/slice.png"]
+    manifest = audited(source)
+    assert_verdicts(manifest, {file.path for file in source.files})
+    accepted = manifest.index[manifest["verdict"] == ACCEPTED].tolist()
+    assert accepted == ["adenocarcinoma/slice.png", "normal/slice.png"]
+    assert len(manifest) == 6
 
 
 @pytest.mark.slow

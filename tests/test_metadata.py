@@ -19,6 +19,7 @@ FACTS = ModelMetadata(
     data_digest="bb",
     version="1.2.3",
     created="2026-01-01T00:00:00+00:00",
+    warnings=("normal: 14 independent pictures behind 148 files",),
 )
 
 

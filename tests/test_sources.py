@@ -104,9 +104,7 @@ def test_files_above_the_class_folders_are_reported(
     assert "2 files lie above the class folders and are ignored" in caplog.text
 
 
-def test_links_are_followed_inside_the_folder_only(
-    opened: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_links_are_followed_inside_the_folder_only(opened: Open, tmp_path: Path) -> None:
     outside = tmp_path / "private.png"
     outside.write_bytes(PICTURE)
     root = write_folder(tmp_path / "mine", ["a/1.png", "b/1.png"])
@@ -115,8 +113,49 @@ def test_links_are_followed_inside_the_folder_only(
     (root / "a" / "gone.png").symlink_to(root / "nowhere")
     (root / "a" / "loop").symlink_to(root, target_is_directory=True)
     os.mkfifo(root / "b" / "pipe.png")
-    assert [path for path, _ in labelled(opened(root))] == ["a/1.png", "a/in.png", "b/1.png"]
-    assert "3 links" in caplog.text
+    source = opened(root)
+    problems = {file.path: file.problem for file in source.files}
+    assert {path for path, problem in problems.items() if not problem} == {"a/1.png", "a/in.png", "b/1.png"}
+    assert all("copy what it leads to" in problems[path] for path in ("a/out.png", "a/gone.png", "a/loop"))
+    assert problems["b/pipe.png"] == "it is no regular file"
+    for file in source.files:
+        if file.problem:
+            with pytest.raises(SliceError, match=file.problem):
+                file.read_bytes()
+
+
+def test_files_know_in_which_split_they_were_found(opened: Open, tmp_path: Path) -> None:
+    files = ["d/Train/a/1.png", "d/VAL/a/2.png", "d/testing/b/3.png", "d/testing/b/test/4.png"]
+    source = opened(write_folder(tmp_path / "mine", files))
+    assert [file.given_split for file in source.files] == ["training", "validation", "test", "test"]
+    unsplit = opened(write_folder(tmp_path / "other", ["a/1.png", "b/test/2.png"]))
+    assert [file.given_split for file in unsplit.files] == ["", ""]
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem_of_its_own_below_a_class_only(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_folder(tmp_path / "mine", ["a/1.png", "a/locked/2.png", "b/1.png", "c/1.png"])
+    scan, locked = os.scandir, ["a/locked"]
+
+    def scandir(path: Path) -> object:
+        # The superuser reads what is locked; so that the test says the same for everyone:
+        if any(str(path).endswith(end) for end in locked):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    problems = {file.path: file.problem for file in opened(root).files}
+    assert problems["a/locked"] == "the folder cannot be read: Permission denied"
+    locked[0] = "/c"
+    with pytest.raises(SourceError, match="Permission denied: c; allow reading it"):
+        opened(root)
+
+
+def test_the_owners_groups_come_with_the_source(opened: Open, tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", ["a/1.png", "b/1.png"])
+    (root / "groups.csv").write_text("path,group\na/1.png,x\nb/1.png,x\n")
+    assert opened(root).groups == {"a/1.png": "x", "b/1.png": "x"}
 
 
 def test_hostile_names_become_distinct_printable_paths(opened: Open, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from lung_tumor.errors import LeakError, StaleError
-from lung_tumor.manifest import accepted
+from lung_tumor.errors import LeakError, SourceError, StaleError
+from lung_tumor.manifest import SPLITS, TRAINING, accepted
 from lung_tumor.metadata import ModelMetadata
-from lung_tumor.splits import TRAINING, require_disjoint
+from lung_tumor.splits import require_disjoint
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -19,29 +19,41 @@ def digest_of(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(texts)).encode()).hexdigest()
 
 
-def manifest_digest(manifest: pd.DataFrame) -> str:
-    """Digest of what a manifest decides: which picture, under which label, stands in which split."""
-    rows = accepted(manifest)
-    return digest_of(map("|".join, zip(rows["pixels"], rows["label"], rows["split"], strict=True)))
+def manifest_digest(manifest: pd.DataFrame, pairs: pd.DataFrame) -> str:
+    """Digest of what an ingestion decides: which picture, under which label, stands where, and which pairs it verified."""
+    rows = manifest[["path", "pixels", "label", "verdict", "group", "split", "fold"]].astype(str)
+    ends = pairs[["first", "second", "kind"]].astype(str)
+    return digest_of("|".join(row) for table in (rows, ends) for row in table.itertuples(index=False))
 
 
 def training_digest(manifest: pd.DataFrame) -> str:
-    """Digest of the distinct pictures of the training split."""
-    return digest_of(accepted(manifest, TRAINING)["pixels"].unique())
+    """Digest of the pictures of the training split."""
+    return digest_of(accepted(manifest, TRAINING)["pixels"])
 
 
-def require_whole(manifest: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:
-    """Pass on a manifest that is leak-free and is the one that the rest of the ingestion was made with.
+def require_whole(manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:
+    """Pass on a manifest that is leak-free, has every class everywhere, and is the one the ingestion ended with.
 
     Raises:
         LeakError: something stands in two splits.
-        StaleError: ingestion was cut short between manifest and provenance, its last output.
+        SourceError: a class is missing in a split.
+        StaleError: ingestion was cut short between manifest and provenance, its last output, or one was changed since.
     """
-    if manifest_digest(manifest) != provenance["manifest_digest"]:
+    if manifest_digest(manifest, pairs) != provenance["manifest_digest"]:
+        # Whoever moves a file to another split by hand must hear of the leak, not of a digest.
+        require_disjoint(manifest, pairs)
         raise StaleError(
-            "manifest and prepared slices are of two runs; run `kedro run --pipeline=data_ingestion` again"
+            "manifest, pairs of near-duplicates and prepared slices are not of one run; "
+            "run `kedro run --pipeline=data_ingestion` again"
         )
-    return require_disjoint(manifest)
+    for label, rows in accepted(manifest).groupby("label"):
+        if missing := [split for split in SPLITS if split not in set(rows["split"])]:
+            raise SourceError(
+                f"class {label!r} has {rows['group'].nunique()} independent group(s) of slices and none for "
+                f"{' and '.join(missing)}; training, validation and test need one each: add slices of other patients or "
+                "leave the class out (data_ingestion.classes.folders)"
+            )
+    return require_disjoint(manifest, pairs)
 
 
 def require_same_origin(metadata: ModelMetadata, provenance: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.metrics import roc_curve
 
 from lung_tumor.fitting import best_epoch
 from lung_tumor.imaging import Pixels
+from lung_tumor.wording import how_many
 
 # Okabe and Ito 2008: told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
@@ -27,6 +29,14 @@ def _caption(synthetic: bool, text: str = "") -> str:
     return " · ".join(part for part in (text, _SYNTHETIC if synthetic else "") if part)
 
 
+def _footnote(figure: Figure, caution: Sequence[str]) -> None:
+    """What speaks against believing the figure, below it: a figure is copied without the page around it."""
+    if caution:
+        width = int(figure.get_figwidth() * 17)
+        text = "\n".join(line for entry in caution for line in wrap(_literal(entry), width))
+        figure.supxlabel(text, fontsize=7.5, color=COLOURS[1])
+
+
 def _clear_spines(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -38,7 +48,13 @@ def _literal(name: str) -> str:
 
 
 def contact_sheet(
-    slices: Sequence[Pixels], captions: Sequence[str], title: str, *, synthetic: bool, columns: int = 8
+    slices: Sequence[Pixels],
+    captions: Sequence[str],
+    title: str,
+    *,
+    synthetic: bool,
+    caution: Sequence[str] = (),
+    columns: int = 8,
 ) -> Figure:
     """Thumbnails in a grid.
 
@@ -47,6 +63,7 @@ def contact_sheet(
         captions: one short line under each.
         title: heading of the sheet.
         synthetic: whether the slices are the phantom's.
+        caution: lines below it, such as how few independent pictures it rests on.
         columns: thumbnails a row.
     """
     columns = min(columns, max(len(slices), 4))
@@ -58,16 +75,20 @@ def contact_sheet(
         if position < len(slices):
             axes.imshow(slices[position], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(captions[position], fontsize=6.5, y=-0.12)
+    _footnote(figure, caution)
     return figure
 
 
-def confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], *, synthetic: bool) -> Figure:
+def confusion_matrix(
+    matrix: Sequence[Sequence[int]], classes: Sequence[str], *, synthetic: bool, caution: Sequence[str] = ()
+) -> Figure:
     """Confusion matrix: counts, shaded by the share of each true class.
 
     Args:
         matrix: counts, rows true, columns predicted.
         classes: class names in that order.
         synthetic: whether the slices are the phantom's.
+        caution: lines below it, such as how few independent pictures it rests on.
     """
     counts = np.asarray(matrix, dtype=np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -85,11 +106,17 @@ def confusion_matrix(matrix: Sequence[Sequence[int]], classes: Sequence[str], *,
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(_caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
+    _footnote(figure, caution)
     return figure
 
 
 def roc(
-    labels: npt.NDArray[np.int64], probabilities: npt.NDArray[Any], aucs: Mapping[str, float | None], *, synthetic: bool
+    labels: npt.NDArray[np.int64],
+    probabilities: npt.NDArray[Any],
+    aucs: Mapping[str, float | None],
+    *,
+    synthetic: bool,
+    caution: Sequence[str] = (),
 ) -> Figure:
     """ROC curves: one for two classes (of the first), else one against the rest for each class.
 
@@ -98,6 +125,7 @@ def roc(
         probabilities: (n, classes).
         aucs: area under each class's curve, in the order of the columns; None where undefined.
         synthetic: whether the slices are the phantom's.
+        caution: lines below it, such as how few independent pictures it rests on.
     """
     figure = _figure(4.8, 4.8)
     axes = figure.subplots()
@@ -119,15 +147,17 @@ def roc(
     axes.set_title(_caption(synthetic, "ROC, test slices"), fontsize=10)
     axes.legend(loc="lower right", frameon=False)
     _clear_spines(axes)
+    _footnote(figure, caution)
     return figure
 
 
-def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
+def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool, caution: Sequence[str] = ()) -> Figure:
     """Loss and accuracy of training and validation over the epochs, the kept epoch marked.
 
     Args:
         rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``.
         synthetic: whether the slices are the phantom's.
+        caution: lines below it, such as how few independent pictures it rests on.
     """
     figure = _figure(9, 3.6)
     figure.suptitle(_caption(synthetic, "Training history"), fontsize=10)
@@ -141,4 +171,54 @@ def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool) -> Figure:
         axes.set_ylabel(name)
         axes.legend(frameon=False, fontsize=8)
         _clear_spines(axes)
+    _footnote(figure, caution)
     return figure
+
+
+def dataset_overview(facts: Mapping[str, Any]) -> Figure:
+    """From files to independent groups, and the histograms of size and grey values, of every class.
+
+    Args:
+        facts: of :func:`lung_tumor.dataset_facts.describe_dataset`.
+    """
+    by_class, histograms = facts["counts"]["by_class"], facts["histograms"]
+    figure = _figure(11, 3.4 + 0.7 * len(by_class) + 1.8)
+    figure.suptitle(_caption(facts["synthetic"], facts["headline"]), fontsize=12, fontweight="bold")
+    grid = figure.add_gridspec(2, len(histograms), height_ratios=(1.2 + 0.7 * len(by_class), 2.4))
+    _draw_funnel(figure.add_subplot(grid[0, :]), by_class)
+    for column, histogram in enumerate(histograms):
+        _draw_histogram(figure.add_subplot(grid[1, column]), histogram)
+    return figure
+
+
+def _draw_funnel(axes: Axes, by_class: Mapping[str, Mapping[str, Any]]) -> None:
+    """Grouped bars, one group a class, files uppermost."""
+    steps = {"files": "file", "distinct_bytes": "distinct file", "pictures": "picture", "groups": "independent group"}
+    for row, (label, counts) in enumerate(by_class.items()):
+        for position, (step, thing) in enumerate(steps.items()):
+            height = row + 0.19 * (position - 1.4)
+            axes.barh(height, counts[step], 0.17, color=COLOURS[row % len(COLOURS)], alpha=0.4 + 0.2 * position)
+            axes.text(counts[step], height, f" {how_many(counts[step], thing)}", va="center", fontsize=7)
+        axes.text(0, row - 0.4, _literal(label), fontsize=9, fontweight="bold", va="bottom")
+    axes.set_ylim(len(by_class) - 0.45, -0.75)
+    axes.margins(x=0.14)
+    axes.set_yticks([])
+    axes.xaxis.set_visible(False)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_histogram(axes: Axes, histogram: Mapping[str, Any]) -> None:
+    """Outlines of every class's histogram, each as high as the others, so that small and large classes compare."""
+    edges = np.asarray(histogram["edges"], dtype=np.float64)
+    for index, (label, counts) in enumerate(histogram["counts"].items()):
+        heights = np.asarray(counts, dtype=np.float64) / max(1, *counts)
+        axes.stairs(heights, edges, color=COLOURS[index % len(COLOURS)], linewidth=1.6, label=_literal(label))
+    widths = np.diff(edges)
+    if widths[-1] > 1.5 * widths[0]:
+        axes.set_xscale("log")
+    axes.set_title(histogram["title"], fontsize=9)
+    axes.set_xlabel(histogram["unit"], fontsize=8)
+    axes.set_ylabel("files, by class", fontsize=8)
+    axes.set_yticks([])
+    axes.tick_params(labelsize=7)
+    _clear_spines(axes)

@@ -73,12 +73,20 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Tag the run when the provenance of its slices is written; log history and metrics."""
+        """Tag the run when the provenance of its slices is written; log history, metrics and counts of the audit."""
         self._tag(dataset_name, data)
         if dataset_name == "history":
             self._log([(f"history.{name}", value, int(row["epoch"])) for row in data for name, value in row.items()])
         elif dataset_name == "metrics":
-            self._log([(f"test.{name}", value, 0) for name, value in flatten(data["test"]).items()])
+            figures = {name: data[name] for name in ("test", "shortcuts") if name in data}
+            self._log([(name, value, 0) for name, value in flatten(figures).items()])
+        elif dataset_name == "audit":
+            by_class = {
+                label: {depth: count for depth, count in counts.items() if depth not in ("splits", "folds")}
+                for label, counts in data["counts"]["by_class"].items()
+            }
+            figures = {"data": by_class, "shortcuts": {"dataset": data["shortcuts"]}}
+            self._log([(name, value, 0) for name, value in flatten(figures).items()])
 
     @staticmethod
     def _tag(dataset_name: str, data: Any) -> None:

@@ -17,14 +17,17 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from lung_tumor import dicom
+from lung_tumor.body import find_body
 from lung_tumor.dicom import Window
 from lung_tumor.errors import SliceError
+from lung_tumor.intensity import Normalisation, standardise
 from lung_tumor.options import as_tuple, require_types
+from lung_tumor.strokes import fill_strokes, find_strokes
 
 Pixels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 Denoising = Literal["none", "median", "bilateral", "non_local_means"]
-Normalisation = Literal["none", "percentile", "window"]
 
 # Pillow refuses truncated files unless told otherwise; a half slice must never pass for a whole one.
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -40,10 +43,10 @@ MIN_SIDE = 32
 SYNTHETIC_NOTE = "synthetic: drawn by the phantom, no patient"
 """Text that every PNG of the phantom carries."""
 
-_BODY_SIDE = 256
-"""Longest side, in pixels, of the copy on which the body is looked for."""
+_WORKING_SIDE = 1024
+"""Longest side, in pixels, at which a slice is prepared: twice a CT slice's, and a bound to what a huge scan costs."""
 
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "GIF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,16 @@ class DecodedSlice:
         format: container found in the content, such as ``PNG`` or ``DICOM``; never guessed from a file name.
         mode: Pillow's mode of the stored picture, such as ``RGBA`` or ``I;16``; of DICOM ``MONOCHROME1`` or ``2``.
         synthetic: whether the picture's own text says that the phantom drew it, wherever it was copied since.
+        coloured: share of clearly coloured pixels, 0 to 1.
+        strokes: where coloured strokes are burnt in, (height, width) bool; None where there are none.
     """
 
     pixels: Pixels
     format: str
     mode: str
     synthetic: bool = False
+    coloured: float = 0.0
+    strokes: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -69,20 +76,24 @@ class PreparationOptions:
 
     Attributes:
         size: side of the square output, pixels.
-        crop_to_body: cut to the bounding box of the largest bright region before resizing.
-        denoise: filter against noise, applied at the slice's own resolution.
+        suppress_strokes: fill coloured strokes from around them.
+        crop_to_body: cut to the bounding box of the body before resizing.
+        blank_outside: make black what lies outside the body's convex outline, and count greys within it alone.
+        denoise: filter against noise, applied at the slice's own resolution, up to 1024 pixels a side.
         denoise_strength: kernel side in pixels for ``median`` (odd), otherwise the filter's grey-value sigma, 0 to 255.
-        normalise: ``percentile`` stretches between two percentiles, ``window`` between two fixed grey values.
+        normalise: how grey values are standardised, see :func:`lung_tumor.intensity.standardise`.
         percentiles: lower and upper percentile, used by ``percentile``.
         window: lower and upper grey value, used by ``window``.
         dicom_window: what :func:`decode` makes of Hounsfield units: ``lung``, ``file``, or (level, width) in HU.
     """
 
     size: int = 224
+    suppress_strokes: bool = True
     crop_to_body: bool = True
+    blank_outside: bool = False
     denoise: Denoising = "median"
     denoise_strength: int = 3
-    normalise: Normalisation = "percentile"
+    normalise: Normalisation = "landmarks"
     percentiles: tuple[float, float] = (1.0, 99.0)
     window: tuple[float, float] = (0.0, 255.0)
     dicom_window: Window = "lung"
@@ -127,7 +138,7 @@ def decode(content: bytes, dicom_window: Window = "lung") -> DecodedSlice:
         dicom_window: :attr:`PreparationOptions.dicom_window`; of no meaning for anything but DICOM.
 
     Raises:
-        SliceError: the content is no picture, is cut short, too small, too large or blank.
+        SliceError: the content is no picture, is cut short, too small, too large, blank or not greyscale-like.
     """
     if not content:
         raise SliceError("the file is empty")
@@ -146,19 +157,19 @@ def _decode_dicom(content: bytes, window: Window) -> DecodedSlice:
 
 def _decode_picture(content: bytes) -> DecodedSlice:
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             _check_size(*picture.size)
             kind, mode = str(picture.format), picture.mode
             picture.load()
             synthetic = str(picture.info.get("Description", "")).startswith(SYNTHETIC_NOTE)
-            grey = _to_grey(picture)
+            grey, coloured, strokes = _to_grey(picture)
     except SliceError:
         raise
     except UnidentifiedImageError:
-        raise SliceError(f"not a picture that can be read; use {', '.join(_FORMATS)} or DICOM") from None
+        raise SliceError(f"not a picture that can be read; use {', '.join(FORMATS)} or DICOM") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
         raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
-    return DecodedSlice(grey, kind, mode, synthetic)
+    return DecodedSlice(grey, kind, mode, synthetic, coloured, strokes)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -168,33 +179,44 @@ def _check_size(width: int, height: int) -> None:
         raise SliceError(f"the picture is {width}x{height} pixels; at most {MAX_PIXELS:,} are read")
 
 
-def _to_grey(picture: Image.Image) -> Pixels:
-    """Grey values of a loaded picture, (height, width) uint8."""
+def _to_grey(picture: Image.Image) -> tuple[Pixels, float, Mask | None]:
+    """Grey values of a loaded picture, (height, width) uint8, and what :func:`find_strokes` says of its colours."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
         values = np.asarray(picture, dtype=np.float32)
         if not np.isfinite(values).all():
             raise SliceError("the picture holds values that are not finite numbers")
         low, high = values.min(), values.max()
-        return np.asarray(np.rint((values - low) * (255.0 / max(high - low, 1e-12))), dtype=np.uint8)
-    if picture.mode in ("P", "PA", "RGBA", "LA", "CMYK", "YCbCr", "HSV", "LAB"):
-        picture = picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB" if picture.mode != "LA" else "L")
-    # convert("L") discards alpha without blending, so that a transparent border keeps the value stored under it.
-    return np.asarray(picture.convert("L"), dtype=np.uint8).copy()
+        grey = np.asarray(np.rint((values - low) * (255.0 / max(high - low, 1e-12))), dtype=np.uint8)
+        return grey, 0.0, None
+    if picture.mode in ("1", "L", "LA"):
+        return np.asarray(picture.convert("L"), dtype=np.uint8).copy(), 0.0, None
+    # Pillow's conversions discard alpha without blending: a transparent border keeps the value stored under it.
+    picture = picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB").convert("RGB")
+    return np.asarray(picture.convert("L"), dtype=np.uint8).copy(), *find_strokes(np.asarray(picture, dtype=np.uint8))
 
 
-def prepare(pixels: Pixels, options: PreparationOptions) -> Pixels:
-    """Crop, de-noise, normalise and resize one slice.
+def prepare(pixels: Pixels, options: PreparationOptions, strokes: Mask | None = None) -> Pixels:
+    """Fill strokes, crop, de-noise, standardise and resize one slice.
 
     Args:
         pixels: grey values, (height, width) uint8, 0 to 255.
         options: what to do, in the order of the fields.
+        strokes: :attr:`DecodedSlice.strokes`.
 
     Returns:
         (size, size) uint8, 0 to 255; the aspect ratio is kept, the border filled with black.
     """
-    if options.crop_to_body:
-        pixels = crop_to_body(pixels)
-    return _resize(_normalise(_denoise(pixels, options), options), options.size)
+    pixels, strokes = _bounded(pixels, strokes, max(_WORKING_SIDE, 2 * options.size))
+    if options.suppress_strokes and strokes is not None:
+        pixels = fill_strokes(pixels, strokes)
+    body = find_body(pixels) if options.crop_to_body or options.blank_outside else None
+    inside = body.inside(*pixels.shape) if body and options.blank_outside else None
+    if body and options.crop_to_body:
+        pixels, inside = body.crop(pixels), None if inside is None else body.crop(inside)
+    pixels = standardise(_denoise(pixels, options), options.normalise, options.percentiles, options.window, inside)
+    if inside is not None:
+        pixels = np.where(inside, pixels, np.uint8(0))
+    return _resize(pixels, options.size)
 
 
 def to_network_input(prepared: Pixels) -> npt.NDArray[np.float32]:
@@ -203,26 +225,25 @@ def to_network_input(prepared: Pixels) -> npt.NDArray[np.float32]:
 
 
 def crop_to_body(pixels: Pixels) -> Pixels:
-    """Cut to the bounding box of the largest bright region (Otsu 1979), or return the slice where there is none.
+    """Cut to the bounding box of the body, or return the slice where there is none.
 
-    The border around a patient differs from archive to archive and says nothing about the lungs. The region is found on a
-    small copy: its box needs no more precision, and the cost no longer depends on the picture.
+    The border around a patient differs from archive to archive and says nothing about the lungs.
     """
+    body = find_body(pixels)
+    return pixels if body is None else body.crop(pixels)
+
+
+def _bounded(pixels: Pixels, strokes: Mask | None, side: int) -> tuple[Pixels, Mask | None]:
+    """Both no longer than ``side``; a stroke shrinks to whatever it touches."""
     height, width = pixels.shape
-    scale = min(1.0, _BODY_SIDE / max(height, width))
-    small = (max(1, round(width * scale)), max(1, round(height * scale)))
-    smooth = cv2.GaussianBlur(cv2.resize(pixels, small, interpolation=cv2.INTER_AREA), (0, 0), 1.5)
-    _, bright = cv2.threshold(smooth, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    count, _, boxes, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
-    if count < 2:
-        return pixels
-    left, top, box_width, box_height, _ = boxes[1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))]
-    # A body fills much of a chest slice; a smaller box means the threshold found something else.
-    if box_width * box_height < 0.25 * small[0] * small[1]:
-        return pixels
-    rows = slice(int(top * height / small[1]), -(-(top + box_height) * height // small[1]))
-    columns = slice(int(left * width / small[0]), -(-(left + box_width) * width // small[0]))
-    return np.ascontiguousarray(pixels[rows, columns])
+    if max(height, width) <= side:
+        return pixels, strokes
+    size = (max(1, round(width * side / max(height, width))), max(1, round(height * side / max(height, width))))
+    small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if strokes is None:
+        return small, None
+    touched = cv2.resize(strokes.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    return small, np.asarray(touched > 0)
 
 
 def _denoise(pixels: Pixels, options: PreparationOptions) -> Pixels:
@@ -236,25 +257,6 @@ def _denoise(pixels: Pixels, options: PreparationOptions) -> Pixels:
         case "none":
             return pixels
     return np.asarray(filtered, dtype=np.uint8)
-
-
-def _normalise(pixels: Pixels, options: PreparationOptions) -> Pixels:
-    match options.normalise:
-        case "none":
-            return pixels
-        case "window":
-            low, high = options.window
-        case "percentile":
-            low, high = _percentiles(pixels, options.percentiles)
-    table = (np.arange(256, dtype=np.float32) - low) * (255.0 / max(high - low, 1.0))
-    return np.asarray(np.rint(np.clip(table, 0.0, 255.0)), dtype=np.uint8)[pixels]
-
-
-def _percentiles(pixels: Pixels, percentiles: tuple[float, float]) -> tuple[float, float]:
-    """Smallest grey values that at least these percentages of the pixels, and at least one pixel, do not exceed."""
-    cumulative = np.cumsum(np.bincount(pixels.ravel(), minlength=256))
-    low, high = np.searchsorted(cumulative, np.maximum(np.array(percentiles) / 100.0 * pixels.size, 1.0))
-    return float(low), float(high)
 
 
 def _resize(pixels: Pixels, size: int) -> Pixels:

@@ -23,6 +23,7 @@ class ModelMetadata:
         data_digest: SHA-256 over the digests of the training slices.
         version: version of this package.
         created: time of training, ISO 8601, UTC; empty where reproducibility matters more.
+        warnings: what the audit of the data set says against believing any figure, most important first.
     """
 
     classes: tuple[str, ...]
@@ -34,9 +35,11 @@ class ModelMetadata:
     data_digest: str = ""
     version: str = ""
     created: str = ""
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "warnings", tuple(self.warnings))
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes must be two or more different names, received {self.classes}")
 

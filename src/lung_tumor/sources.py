@@ -17,9 +17,9 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -30,6 +30,7 @@ from lung_tumor import anatomy, drive, phantom
 from lung_tumor.archives import check_sha256, is_hidden, sha256_of, unpack
 from lung_tumor.class_folders import SliceFile, list_slices
 from lung_tumor.errors import SourceError
+from lung_tumor.group_file import read_groups
 from lung_tumor.imaging import SYNTHETIC_NOTE
 from lung_tumor.phantom import PhantomOptions
 from lung_tumor.source_cache import SLICES, Entry, Workspace, find, key_of, materialise, read_facts
@@ -51,12 +52,16 @@ class SliceSource:
         synthetic: whether the slices were made by the phantom.
         root: folder that the files' paths are relative to.
         files: every file that may be a slice, sorted by path.
+        groups: group by path, as a ``groups.csv`` beside the class folders says; empty where there is none.
+        left_out: number of files of each folder that :func:`lung_tumor.classes.choose_classes` left out.
     """
 
     name: str
     synthetic: bool
     root: Path
     files: tuple[SliceFile, ...]
+    groups: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -147,7 +152,8 @@ def _from_folder(root: Path, name: str, options: SourceOptions) -> SliceSource:
     """A folder's slices. One that the phantom once made, copied or packed by whomever, still says so."""
     made = _phantom_below(root)
     if made is None:
-        return SliceSource(name, False, root, list_slices(root, name, options.max_files))
+        files = list_slices(root, name, options.max_files)
+        return SliceSource(name, False, root, files, read_groups(root, files, name))
     name = f"{name} (synthetic)"
     return SliceSource(name, True, made / SLICES, list_slices(made / SLICES, name, options.max_files))
 

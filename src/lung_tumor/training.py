@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -84,8 +84,22 @@ def _features(blocks: keras.Model | None, part: LabelledActivations) -> Labelled
     return LabelledActivations([*known, *(outputs if isinstance(outputs, list) else [outputs])], part.labels)
 
 
-def with_training_facts(classifier: Classifier, slices: int, data_digest: str) -> Classifier:
-    """Record how many slices and which, by :func:`~lung_tumor.consistency.training_digest`, it learnt from, and when."""
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    metadata = replace(classifier.metadata, slices=slices, data_digest=data_digest, created=created)
+def with_training_facts(
+    classifier: Classifier, slices: int, data_digest: str, warnings: Sequence[str] = ()
+) -> Classifier:
+    """Record what it learnt from.
+
+    Args:
+        classifier: trained.
+        slices: number of training slices.
+        data_digest: which they were, by :func:`~lung_tumor.consistency.training_digest`.
+        warnings: what the data set's audit says against believing any figure.
+    """
+    metadata = replace(
+        classifier.metadata,
+        slices=slices,
+        data_digest=data_digest,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        warnings=tuple(warnings),
+    )
     return Classifier(classifier.model, metadata)

@@ -65,6 +65,13 @@ def test_only_a_synthetic_model_carries_the_banner(client, make_model):
     assert "synthetic" not in real.get("/").text
 
 
+def test_what_the_audit_warned_of_stands_above_the_form_of_a_real_model(make_model):
+    warnings = ("normal: 14 independent pictures behind 148 files", "<b>no</b> markup")
+    page = create_app(Predictor(make_model(synthetic=False, warnings=warnings), threads=1)).test_client().get("/").text
+    assert page.index("normal: 14 independent pictures behind 148 files") < page.index("<form")
+    assert "&lt;b&gt;no&lt;/b&gt; markup" in page
+
+
 def test_a_class_name_cannot_write_html(make_model, bright):
     client = create_app(Predictor(make_model(("<script>", "normal")), threads=1)).test_client()
     assert "<script>" not in send(client, bright).text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +12,26 @@ import pytest
 from kedro.io import DataCatalog
 from PIL import Image
 
+from lung_tumor.classes import ClassOptions
 from lung_tumor.consistency import manifest_digest
+from lung_tumor.groups import GroupOptions
 from lung_tumor.imaging import PreparationOptions, decode, prepare
+from lung_tumor.phantom import PhantomOptions, draw_slice
 from lung_tumor.pipelines import data_ingestion
 from lung_tumor.pipelines.data_ingestion import nodes
-from lung_tumor.splits import SPLITS, SplitOptions
+from lung_tumor.sources import SourceOptions, open_source
+from lung_tumor.splits import SPLITS
 from tests.support.classifiers import PREPARATION, pixels
 from tests.support.manifests import many
-from tests.support.pictures import CLASSES, source_of, tiny_source
-from tests.support.pipelines import run
+from tests.support.pictures import CLASSES, encoded, source_of, tiny_source
+from tests.support.pipelines import NETWORKS, ingestion_options, pretrained, run
 
 
-def ingest(source: object, seed: int = 1, preparation: PreparationOptions = PREPARATION) -> DataCatalog:
+def ingest(source: object, **options: object) -> DataCatalog:
     given = {
+        **ingestion_options(**options),
         "slice_source": source,
-        "params:seed": seed,
-        "params:data_ingestion.preparation": preparation,
-        "params:data_ingestion.split": SplitOptions(validation=0.25, test=0.25),
+        "imagenet_weights": pretrained(NETWORKS[2]),
     }
     return run(data_ingestion.create_pipeline(), given)
 
@@ -39,9 +44,12 @@ def test_every_file_has_a_row_and_every_class_a_place_in_each_split(ran: DataCat
 
 
 def test_an_exact_copy_stands_in_the_split_of_its_original(ran: DataCatalog) -> None:
-    split = ran.load("manifest").set_index("path")["split"]
+    manifest = ran.load("manifest").set_index("path")
     for label in ran.load("provenance")["classes"]:
-        assert split[f"{label}/copy of 0.bmp"] == split[f"{label}/0.png"]
+        copy, original = f"{label}/copy of 0.bmp", f"{label}/0.png"
+        assert manifest.loc[copy, "split"] == manifest.loc[original, "split"] != ""
+        assert manifest.loc[original, ["verdict", "copy_of"]].tolist() == ["accepted", ""]
+        assert manifest.loc[copy, ["verdict", "copy_of", "fold"]].tolist() == ["duplicate", original, -1]
 
 
 def test_distinct_pictures_are_prepared_once_and_as_the_library_prepares_them(ran: DataCatalog) -> None:
@@ -49,6 +57,7 @@ def test_distinct_pictures_are_prepared_once_and_as_the_library_prepares_them(ra
     slices = ran.load("prepared_slices")
     assert slices.keys() == set(manifest["pixels"])
     assert len(slices) == len(manifest) - manifest["label"].nunique()
+    assert len(slices) == (manifest["verdict"] == "accepted").sum()
     for file in source.files:
         digest = manifest.set_index("path").loc[file.path, "pixels"]
         expected = prepare(decode(file.read_bytes()).pixels, PREPARATION)
@@ -62,9 +71,11 @@ def test_provenance_says_what_all_else_is_made_from(ran_two: DataCatalog) -> Non
         "synthetic": False,
         "classes": ["adenocarcinoma", "normal"],
         "files": 18,
-        "accepted": 18,
-        "prepared": len(ran_two.load("prepared_slices")),
-        "manifest_digest": manifest_digest(ran_two.load("manifest")),
+        "accepted": 16,
+        "prepared": 16,
+        "warnings": ran_two.load("audit")["warnings"],
+        "few_groups": [f"{label}: 8 independent pictures behind 9 files" for label in ("adenocarcinoma", "normal")],
+        "manifest_digest": manifest_digest(ran_two.load("manifest"), ran_two.load("duplicate_pairs")),
         "preparation": PREPARATION.to_dict(),
     }
     assert PreparationOptions(**provenance["preparation"]) == PREPARATION
@@ -81,9 +92,10 @@ def test_each_class_has_a_contact_sheet_of_its_pictures(ran: DataCatalog) -> Non
 
 def test_the_same_seed_gives_the_same_manifest_and_another_seed_another_split(tmp_path: Path) -> None:
     source = tiny_source(tmp_path, CLASSES[:3])
-    first, again, other = (ingest(source, seed).load("manifest") for seed in (1, 1, 2))
+    first, again, other = (ingest(source, seed=seed).load("manifest") for seed in (1, 1, 2))
     pd.testing.assert_frame_equal(first, again)
-    pd.testing.assert_frame_equal(first.drop(columns="split"), other.drop(columns="split"))
+    dealt = ["split", "fold"]
+    pd.testing.assert_frame_equal(first.drop(columns=dealt), other.drop(columns=dealt))
     assert not first["split"].equals(other["split"])
 
 
@@ -98,7 +110,7 @@ def test_damaged_files_are_set_aside_and_counted(tmp_path: Path, synthetic: bool
     assert (quarantined["split"] == "").all()
     assert (quarantined["reason"] != "").all()
     provenance = catalog.load("provenance")
-    assert (provenance["files"], provenance["accepted"], provenance["synthetic"]) == (20, 18, synthetic)
+    assert (provenance["files"], provenance["accepted"], provenance["synthetic"]) == (20, 16, synthetic)
     assert catalog.load("prepared_slices").keys() == set(manifest["pixels"]) - {""}
 
 
@@ -115,10 +127,98 @@ def test_a_large_class_is_sampled_evenly_for_its_sheet() -> None:
     manifest = many({"normal": 70}).assign(split="training")
     pictures = {digest: Image.fromarray(array) for digest, array in zip(manifest["pixels"], pixels(70), strict=True)}
     slices = {digest: lambda picture=picture: picture for digest, picture in pictures.items()}
-    sheet = nodes.draw_contact_sheets(slices, manifest, {"synthetic": True})["normal"]
+    sheet = nodes.draw_contact_sheets(slices, manifest, {"synthetic": True, "few_groups": ["normal: few"]})["normal"]
     shown = [axes.images[0].get_array() for axes in sheet.axes if axes.images]
     # Every third of seventy is the largest even sample of at most 32.
     assert len(shown) == 24
     for array, expected in zip(shown, pixels(70)[::3], strict=True):
         np.testing.assert_array_equal(array, expected)
     assert "24 of 70 pictures" in sheet.get_suptitle()
+    assert sheet.get_supxlabel() == "normal: few"
+
+
+# --- The audit -------------------------------------------------------------------------------------------------------
+
+CHESTS = [draw_slice(index, PhantomOptions(slices=24, seed=5)).pixels for index in range(8)]
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> DataCatalog:
+    """A data set with every fault: copies, a conflict, damage, a split of its own, folders for one class, patients."""
+    one, two, three, *others = CHESTS
+    mirrored = np.ascontiguousarray(one[:, ::-1])
+    files = {
+        "train/normal/1.png": encoded(one),
+        "train/normal/2.png": encoded(two),
+        "test/normal/1 mirrored.jpg": encoded(mirrored, "JPEG", quality=70),
+        "test/adenocarcinoma/2 again.png": encoded(np.ascontiguousarray(two[20:, 30:])),
+        "train/adeno_T2_N0/4.png": encoded(others[0]),
+        "train/adeno_T2_N0/5.png": encoded(others[1]),
+        "test/adenocarcinoma/6.png": encoded(others[2]),
+        "test/adenocarcinoma/cut.png": encoded(others[3])[:-400],
+        "train/normal/7.png": encoded(others[4]),
+        "train/normal/3.png": encoded(three),
+        "test/unwanted/1.png": b"never read",
+        "test/unwanted/2.png": b"never read",
+    }
+    root = tmp_path_factory.mktemp("spoiled")
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    (root / "groups.csv").write_text("path,group\ntrain/normal/7.png,p\ntrain/normal/3.png,p\n", encoding="utf-8")
+    source = open_source(str(root), root / "cache", SourceOptions(), PhantomOptions(), root)
+    classes = ClassOptions({"adeno*": "adenocarcinoma", "unwanted": None})
+    return ingest(source, classes=classes, groups=GroupOptions(minimum=5))
+
+
+def test_copies_conflicts_damage_and_groups_are_found_together(spoiled: DataCatalog) -> None:
+    rows = spoiled.load("manifest").set_index("path")
+    assert len(rows) == 10
+    # Equal in size and free of strokes: the first by path stays.
+    assert rows.loc["train/normal/1.png", ["verdict", "copy_of"]].tolist() == [
+        "duplicate",
+        "test/normal/1 mirrored.jpg",
+    ]
+    conflict = ["train/normal/2.png", "test/adenocarcinoma/2 again.png"]
+    assert set(rows.loc[conflict, "verdict"]) == {"quarantined"}
+    assert rows.loc[conflict, "picture"].nunique() == 1
+    assert rows.loc["test/adenocarcinoma/cut.png", "verdict"] == "quarantined"
+    assert rows.loc["train/normal/7.png", "group"] == rows.loc["train/normal/3.png", "group"]
+    assert set(rows["label"]) == {"normal", "adenocarcinoma"}
+    pairs = spoiled.load("duplicate_pairs")
+    assert pairs[["kind", "flipped"]].to_numpy().tolist() == [["copy", False], ["copy", True]]
+
+
+def test_the_audit_counts_what_the_manifest_says(spoiled: DataCatalog) -> None:
+    audit, rows = spoiled.load("audit"), spoiled.load("manifest")
+    assert audit["counts"]["total"]["files"] == len(rows)
+    assert audit["counts"]["total"]["pictures"] == (rows["verdict"] == "accepted").sum() == 6
+    assert audit["counts"]["by_class"]["normal"]["groups"] == 2
+    assert audit["origin"]["classes_left_out"] == {"unwanted": 2}
+    assert audit["origin"]["given_split"] == "remade"
+    assert "groups.csv" in audit["origin"]["joined_by"]
+    assert [len(conflict["files"]) for conflict in audit["conflicts"]] == [2]
+    [leak] = [row for row in audit["given_split"] if row["label"] == "normal" and row["split"] == "test"]
+    assert (leak["leaking"], leak["files"]) == (1, 1)
+    assert audit["few_groups"] == [
+        "adenocarcinoma: 3 independent pictures behind 3 files",
+        "normal: 2 independent pictures behind 4 files",
+    ]
+    assert json.loads(json.dumps(audit)) == audit
+
+
+def test_the_card_shows_the_warnings_and_asks_nothing_of_the_network(spoiled: DataCatalog) -> None:
+    card = spoiled.load("dataset_card")
+    for text in spoiled.load("audit")["warnings"]:
+        assert html.escape(text, quote=True) in card or text in card
+    assert "http://" not in card.replace("http://www.w3.org", "")
+    assert "https://" not in card
+
+
+def test_brightness_that_tells_the_classes_apart_is_a_warning(ran_two: DataCatalog) -> None:
+    shortcuts = ran_two.load("audit")["shortcuts"]
+    assert shortcuts["before"]["auc"] == 1.0
+    assert shortcuts["warning"] is True
+    assert shortcuts["sentence"] in ran_two.load("audit")["warnings"]
+    scores = ran_two.load("shortcut_scores")
+    assert set(scores["pixels"]) == set(ran_two.load("prepared_slices"))

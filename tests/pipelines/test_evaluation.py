@@ -15,10 +15,11 @@ from kedro.io import DataCatalog
 from lung_tumor.errors import LeakError
 from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
+from lung_tumor.manifest import TEST, accepted
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import nodes
-from lung_tumor.splits import TEST
 from tests.support.classifiers import pixels
+from tests.support.data_sets import facts_of, files_of
 from tests.support.manifests import manifest_of
 from tests.support.pipelines import run, run_everything
 
@@ -27,10 +28,10 @@ RunOf = Callable[[int], DataCatalog]
 
 def test_every_distinct_test_picture_is_predicted_once_and_nothing_else(ran: DataCatalog) -> None:
     predictions, manifest = ran.load("predictions"), ran.load("manifest")
-    held_out = manifest[manifest["split"] == TEST].drop_duplicates("pixels")
+    held_out = accepted(manifest, TEST)
     pd.testing.assert_frame_equal(
         predictions[["path", "label", "group", "pixels"]],
-        held_out[["path", "label", "group", "pixels"]].reset_index(drop=True),
+        held_out[["path", "label", "group", "pixels"]],
     )
     assert not set(predictions["pixels"]) & set(ran.load("features")["pixels"])
 
@@ -94,10 +95,12 @@ def test_misclassified_slices_are_shown_most_confident_first_and_not_more_than_a
         predicted="sick", p_sick=[*certainty, 1.0], p_well=[*(1 - certainty), 0.0]
     )
     facts = {"source": "made up", "synthetic": True, "version": "1"}
-    metrics = nodes.measure(predictions, facts)
+    audit = facts_of(files_of(rows))
+    comparison = {"trivial": {"auc": None}, "clearly_above": False, "sentence": "It cannot be said."}
+    metrics = nodes.measure(predictions, facts, audit, comparison)
     slices = {digest: lambda: pixels(1)[0] for digest in manifest["pixels"]}
     history = [{"epoch": 1, "loss": 1.0, "val_loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5}]
-    page = nodes.write_report(metrics, manifest, predictions, slices, history)
+    page = nodes.write_report(metrics, audit, predictions, slices, history)
     shown = [row["path"] for row in rows if f">{row['path']}<" in page]
     assert shown == [row["path"] for row in rows[3:]]
     assert page.index(shown[-1]) < page.index(shown[0])

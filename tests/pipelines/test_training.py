@@ -13,16 +13,16 @@ from lung_tumor.consistency import digest_of, manifest_digest
 from lung_tumor.errors import LeakError, SliceError
 from lung_tumor.export import TOLERANCE
 from lung_tumor.imaging import to_network_input
+from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
 from lung_tumor.pipelines import training
 from lung_tumor.pipelines.training import nodes
 from lung_tumor.predictor import Predictor
-from lung_tumor.splits import TEST, TRAINING, VALIDATION
 from tests.support.pipelines import NETWORKS, run
 
 
 def digests(catalog: DataCatalog, *splits: str) -> list[str]:
     manifest = catalog.load("manifest")
-    return manifest[manifest["split"].isin(splits)]["pixels"].unique().tolist()
+    return accepted(manifest, *splits)["pixels"].tolist()
 
 
 def stacked(catalog: DataCatalog, *splits: str) -> np.ndarray:
@@ -56,6 +56,7 @@ def test_the_classifier_names_the_slices_it_learnt_from(ran: DataCatalog) -> Non
     assert metadata.slices == len(learnt)
     assert metadata.data_digest == digest_of(learnt)
     assert metadata.classes == tuple(ran.load("provenance")["classes"])
+    assert metadata.warnings == tuple(ran.load("audit")["warnings"]) != ()
 
 
 def test_the_history_counts_epochs_through_both_phases(ran: DataCatalog) -> None:
@@ -88,7 +89,8 @@ def test_a_leak_stops_training_before_a_feature_is_computed(ran_two: DataCatalog
     def untouched() -> None:
         raise AssertionError("a slice was read")
 
-    provenance = ran_two.load("provenance") | {"manifest_digest": manifest_digest(manifest)}
+    digest = manifest_digest(manifest, ran_two.load("duplicate_pairs"))
+    provenance = ran_two.load("provenance") | {"manifest_digest": digest}
     slices = dict.fromkeys(ran_two.load("prepared_slices"), untouched)
     with pytest.raises(LeakError, match="stand in more than one split"):
         retrain(ran_two, manifest=manifest, provenance=provenance, prepared_slices=slices)
@@ -103,7 +105,7 @@ def test_features_belong_to_their_pictures_whatever_their_order(ran_two: DataCat
     features, manifest = ran_two.load("features"), ran_two.load("manifest")
     order = np.random.default_rng(0).permutation(len(features["pixels"]))
     shuffled = {name: values[order] for name, values in features.items()}
-    rows = manifest[manifest["split"] == TRAINING].drop_duplicates("pixels")
+    rows = accepted(manifest, TRAINING)
     first, again = (nodes._labelled(given, rows, ran_two.load("classifier")) for given in (features, shuffled))
     for left, right in zip(first.values, again.values, strict=True):
         np.testing.assert_array_equal(left, right)

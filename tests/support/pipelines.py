@@ -10,9 +10,14 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from lung_tumor import network
+from lung_tumor.classes import ClassOptions
+from lung_tumor.duplicates import DuplicateOptions
+from lung_tumor.embedding import EmbeddingOptions
 from lung_tumor.fitting import FittingOptions
+from lung_tumor.groups import GroupOptions
 from lung_tumor.network import NetworkOptions
 from lung_tumor.pipeline_registry import register_pipelines
+from lung_tumor.shortcuts import ComparisonOptions, ShortcutOptions
 from lung_tumor.splits import SplitOptions
 from tests.support.classifiers import PREPARATION, SIZE
 from tests.support.pictures import CLASSES, tiny_source
@@ -53,14 +58,29 @@ def pretrained(options: NetworkOptions) -> dict[str, Any]:
     }
 
 
+def ingestion_options(**changed: Any) -> dict[str, Any]:
+    """Parameters of the ingestion, small enough for tests."""
+    options = {
+        "seed": 1,
+        "preparation": PREPARATION,
+        "classes": ClassOptions(),
+        "duplicates": DuplicateOptions(),
+        "embedding": EmbeddingOptions(size=32, block=1),
+        "groups": GroupOptions(),
+        "split": SplitOptions(validation=0.25, test=0.25),
+        "shortcuts": ShortcutOptions(draws=100, trees=20),
+        **changed,
+    }
+    return {f"params:{name}" if name == "seed" else f"params:data_ingestion.{name}": options[name] for name in options}
+
+
 def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
     """All four pipelines on a handful of slices of so many classes."""
     inputs = {
+        **ingestion_options(seed=seed),
         "slice_source": tiny_source(folder, CLASSES[:classes]),
         "imagenet_weights": pretrained(NETWORKS[classes]),
-        "params:seed": seed,
-        "params:data_ingestion.preparation": PREPARATION,
-        "params:data_ingestion.split": SplitOptions(validation=0.25, test=0.25),
+        "params:evaluation.comparison": ComparisonOptions(draws=100),
         "params:model_prep.network": NETWORKS[classes],
         "params:training.fitting": FittingOptions(epochs=6, batch_size=8, learning_rate=0.05, fine_tuning_rate=0.0001),
     }

@@ -12,25 +12,27 @@ from lung_tumor import metrics as measures
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin, require_unseen, require_whole
 from lung_tumor.features import run_in_batches
-from lung_tumor.manifest import accepted
+from lung_tumor.manifest import TEST, accepted
 from lung_tumor.prepared import Partitions, read_slices
-from lung_tumor.splits import TEST
+from lung_tumor.shortcuts import ComparisonOptions, compare_with_network
 
 MOST_PICTURES = 48
 """Misclassified slices shown with a picture; the predictions table lists all."""
 
 
-def check_before_evaluation(classifier: Classifier, manifest: pd.DataFrame, provenance: dict[str, Any]) -> pd.DataFrame:
+def check_before_evaluation(
+    classifier: Classifier, manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: dict[str, Any]
+) -> pd.DataFrame:
     """Pass on a manifest whose test split this classifier cannot have seen."""
-    checked = require_whole(manifest, provenance)
+    checked = require_whole(manifest, pairs, provenance)
     require_same_origin(classifier.metadata, provenance)
     require_unseen(classifier.metadata, checked)
     return checked
 
 
 def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> pd.DataFrame:
-    """One row per distinct test picture: its manifest facts, ``predicted``, and a probability column per class."""
-    rows = accepted(manifest, TEST).drop_duplicates("pixels").reset_index(drop=True)
+    """One row per test picture: its manifest facts, ``predicted``, and a probability column per class."""
+    rows = accepted(manifest, TEST)
     (probabilities,) = run_in_batches(classifier.model, read_slices(slices, rows), len(rows), "Test slices")
     classes = classifier.metadata.classes
     columns = pd.DataFrame(probabilities.astype(float), columns=[f"p_{name}" for name in classes])
@@ -38,15 +40,35 @@ def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFr
     return pd.concat([rows[["path", "label", "group", "pixels"]].assign(predicted=predicted), columns], axis=1)
 
 
-def measure(predictions: pd.DataFrame, classifier_facts: dict[str, Any]) -> dict[str, Any]:
-    """Figures of the test split with what they were measured on."""
+def compare_with_shortcuts(
+    predictions: pd.DataFrame, scores: pd.DataFrame, options: ComparisonOptions, seed: int
+) -> dict[str, Any]:
+    """The network beside what numbers of the files know without anatomy, on the same test pictures."""
+    classes = _classes(predictions)
+    trivial = predictions[["pixels"]].merge(scores, on="pixels", how="left", validate="one_to_one")
+    return compare_with_network(
+        measures.class_indices(predictions["label"].tolist(), classes),
+        predictions["group"].tolist(),
+        predictions[[f"p_{name}" for name in classes]].to_numpy(),
+        trivial[[f"before_{name}" for name in classes]].to_numpy(),
+        classes,
+        options,
+        seed,
+    )
+
+
+def measure(
+    predictions: pd.DataFrame, classifier_facts: dict[str, Any], audit: dict[str, Any], comparison: dict[str, Any]
+) -> dict[str, Any]:
+    """Figures of the test split with what they were measured on, and what the data set's audit says of their worth."""
     classes = _classes(predictions)
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     test = measures.classification_metrics(
         measures.class_indices(predictions["label"].tolist(), classes), probabilities, classes
     )
     counts = {"slices": len(predictions), "groups": int(predictions["group"].nunique())}
-    return {"test": test | counts, "classes": classes, **classifier_facts}
+    worth = {"shortcuts": {"dataset": audit["shortcuts"], "test": comparison}, "few_groups": audit["few_groups"]}
+    return {"test": test | counts, "classes": classes, **classifier_facts, **worth}
 
 
 def to_facts(classifier: Classifier) -> dict[str, Any]:
@@ -58,7 +80,10 @@ def to_facts(classifier: Classifier) -> dict[str, Any]:
 def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
     """Confusion matrix of the test split."""
     return figures.confusion_matrix(
-        metrics["test"]["confusion_matrix"], metrics["classes"], synthetic=metrics["synthetic"]
+        metrics["test"]["confusion_matrix"],
+        metrics["classes"],
+        synthetic=metrics["synthetic"],
+        caution=metrics["few_groups"],
     )
 
 
@@ -68,12 +93,12 @@ def draw_roc(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     aucs = {name: metrics["test"]["per_class"][name]["roc_auc"] for name in classes}
     labels = measures.class_indices(predictions["label"].tolist(), classes)
-    return figures.roc(labels, probabilities, aucs, synthetic=metrics["synthetic"])
+    return figures.roc(labels, probabilities, aucs, synthetic=metrics["synthetic"], caution=metrics["few_groups"])
 
 
 def write_report(
     metrics: dict[str, Any],
-    manifest: pd.DataFrame,
+    audit: dict[str, Any],
     predictions: pd.DataFrame,
     slices: Partitions,
     history: list[dict[str, float]],
@@ -86,12 +111,12 @@ def write_report(
     facts: list[dict[str, Any]] = columns.to_dict("records")  # type: ignore[assignment]
     return report.render(
         metrics,
-        manifest,
+        audit,
         [{**row, "pixels": picture} for row, picture in zip(facts, read_slices(slices, wrong), strict=True)],
         {
             "Confusion matrix": draw_confusion_matrix(metrics),
             "ROC": draw_roc(predictions, metrics),
-            "Training history": figures.history(history, synthetic=metrics["synthetic"]),
+            "Training history": figures.history(history, synthetic=metrics["synthetic"], caution=metrics["few_groups"]),
         },
     )
 

@@ -4,6 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from lung_tumor.pipelines.evaluation.nodes import (
     check_before_evaluation,
+    compare_with_shortcuts,
     draw_confusion_matrix,
     draw_roc,
     measure,
@@ -20,7 +21,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 check_before_evaluation,
-                inputs=["classifier", "manifest", "provenance"],
+                inputs=["classifier", "manifest", "duplicate_pairs", "provenance"],
                 outputs="evaluated_manifest",
                 name="check_evaluation_leaks",
             ),
@@ -31,7 +32,18 @@ def create_pipeline() -> Pipeline:
                 name="predict_test",
             ),
             Node(to_facts, inputs="classifier", outputs="classifier_facts", name="read_classifier_facts"),
-            Node(measure, inputs=["predictions", "classifier_facts"], outputs="metrics", name="measure"),
+            Node(
+                compare_with_shortcuts,
+                inputs=["predictions", "shortcut_scores", "params:evaluation.comparison", "params:seed"],
+                outputs="comparison",
+                name="compare_with_shortcuts",
+            ),
+            Node(
+                measure,
+                inputs=["predictions", "classifier_facts", "audit", "comparison"],
+                outputs="metrics",
+                name="measure",
+            ),
             Node(
                 draw_confusion_matrix,
                 inputs="metrics",
@@ -42,11 +54,11 @@ def create_pipeline() -> Pipeline:
             Node(draw_roc, inputs=["predictions", "metrics"], outputs="roc", name="draw_roc", tags="figures"),
             Node(
                 write_report,
-                inputs=["metrics", "evaluated_manifest", "predictions", "prepared_slices", "history"],
+                inputs=["metrics", "audit", "predictions", "prepared_slices", "history"],
                 outputs="report",
                 name="write_report",
             ),
-            Node(summarise, inputs=["metrics", "evaluated_manifest"], outputs="summary", name="summarise"),
+            Node(summarise, inputs=["metrics", "audit"], outputs="summary", name="summarise"),
         ],
         tags="evaluation",
     )

@@ -13,10 +13,9 @@ from lung_tumor import export, figures, training
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin, training_digest
 from lung_tumor.fitting import FittingOptions, LabelledActivations
-from lung_tumor.manifest import accepted
+from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.metrics import class_indices
 from lung_tumor.prepared import Partitions, read_slices
-from lung_tumor.splits import TRAINING, VALIDATION
 
 Features = dict[str, npt.NDArray[Any]]
 
@@ -29,35 +28,37 @@ def extract_features(
 ) -> Features:
     """Activations of the frozen part for every training and validation picture, with the pixel digests they belong to."""
     require_same_origin(classifier.metadata, provenance)
-    rows = _unique(manifest, TRAINING, VALIDATION)
+    rows = accepted(manifest, TRAINING, VALIDATION)
     values = training.frozen_activations(classifier, read_slices(slices, rows), len(rows))
     return {"pixels": rows["pixels"].to_numpy(dtype=str), **{f"activation{i}": part for i, part in enumerate(values)}}
 
 
 def train_classifier(
-    classifier: Classifier, features: Features, manifest: pd.DataFrame, options: FittingOptions, seed: int
+    classifier: Classifier,
+    features: Features,
+    manifest: pd.DataFrame,
+    provenance: dict[str, Any],
+    options: FittingOptions,
+    seed: int,
 ) -> tuple[Classifier, list[dict[str, float]]]:
-    """Fit the trainable part; copies of one picture count once."""
-    seen, unseen = (_labelled(features, _unique(manifest, split), classifier) for split in (TRAINING, VALIDATION))
+    """Fit the trainable part; every picture counts once."""
+    seen, unseen = (_labelled(features, accepted(manifest, split), classifier) for split in (TRAINING, VALIDATION))
     history = training.train(classifier, seen, unseen, options, seed)
-    trained = training.with_training_facts(classifier, len(_unique(manifest, TRAINING)), training_digest(manifest))
+    trained = training.with_training_facts(
+        classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
+    )
     return trained, history
 
 
 def export_classifier(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> bytes:
     """Export to ONNX, checked on validation slices."""
-    rows = _unique(manifest, VALIDATION).head(EXPORT_CHECKS)
+    rows = accepted(manifest, VALIDATION).head(EXPORT_CHECKS)
     return export.to_onnx(classifier, np.stack(list(read_slices(slices, rows))))
 
 
 def draw_history(history: list[dict[str, float]], provenance: dict[str, Any]) -> Figure:
     """Loss and accuracy over the epochs."""
-    return figures.history(history, synthetic=provenance["synthetic"])
-
-
-def _unique(manifest: pd.DataFrame, *splits: str) -> pd.DataFrame:
-    rows = accepted(manifest)
-    return rows[rows["split"].isin(splits)].drop_duplicates("pixels").reset_index(drop=True)
+    return figures.history(history, synthetic=provenance["synthetic"], caution=provenance["few_groups"])
 
 
 def _labelled(features: Features, rows: pd.DataFrame, classifier: Classifier) -> LabelledActivations:

@@ -17,7 +17,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 require_whole,
-                inputs=["manifest", "provenance"],
+                inputs=["manifest", "duplicate_pairs", "provenance"],
                 outputs="leak_free_manifest",
                 name="check_training_leaks",
             ),
@@ -33,6 +33,7 @@ def create_pipeline() -> Pipeline:
                     "untrained_classifier",
                     "features",
                     "leak_free_manifest",
+                    "provenance",
                     "params:training.fitting",
                     "params:seed",
                 ],

@@ -1,0 +1,150 @@
+"""Confidence intervals of any figure, by drawing groups and not files: copies of one picture are no new evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Indices = npt.NDArray[np.intp]
+Statistic = Callable[[Indices], float | None]
+"""A figure of the rows at these indices, which may repeat; None or NaN where they do not define it."""
+
+LEVEL = 0.95
+"""Share of repetitions of the study in which an interval is meant to hold the truth."""
+
+_MOST_UNDEFINED = 0.05
+"""Share of draws that may leave the figure undefined; beyond it the ends of the interval would be guesses."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % confidence interval.
+
+    Attributes:
+        low: lower end, None where there is no interval.
+        high: upper end, None where there is no interval.
+        draws: number of resamples taken.
+        undefined: how many of them left the figure undefined; the interval is of the others.
+        reason: why there is no interval, or what to know about it; empty if nothing.
+    """
+
+    low: float | None
+    high: float | None
+    draws: int
+    undefined: int = 0
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def group_bootstrap(
+    groups: Sequence[str], strata: Sequence[str], statistic: Statistic, draws: int, seed: int
+) -> Interval:
+    """Percentile bootstrap (Efron and Tibshirani 1993, chapter 13) over whole groups, stratified by class.
+
+    Two figures on the same rows under the same seed see the same resamples, so that an interval of their difference is
+    paired. With few groups it is too narrow: with 14 in the smaller class it held the true AUC of simulated copies in 88 to
+    90 % of studies. Where the figure is perfect in every draw, such as an AUC of 1, it has no width at all.
+
+    Args:
+        groups: (n,) group of each row; rows of one group are drawn together.
+        strata: (n,) class of each row. A group of several classes makes a stratum of its own, of that combination.
+        statistic: see :data:`Statistic`.
+        draws: number of resamples, at least 1; 1,000 for an interval to be reported.
+        seed: 0 or more.
+
+    Returns:
+        Without ends, and with the reason, where a class lies in one group only or where more than 5 % of the draws leave the
+        figure undefined.
+
+    Raises:
+        ValueError: no row, columns of different length, or no draw.
+    """
+    if reason := few_groups(groups, strata):
+        return Interval(None, None, draws=0, reason=reason)
+    values = [statistic(indices) for indices in resamples(groups, strata, draws, seed)]
+    return interval_of(values)
+
+
+def interval_of(values: Sequence[float | None]) -> Interval:
+    """The interval of a figure from its value in every resample of :func:`resamples`, (draws,); None or NaN is undefined.
+
+    Raises:
+        ValueError: there is no value.
+    """
+    if len(values) == 0:
+        raise ValueError("an interval needs the values of at least one draw, received none")
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    defined = numbers[~np.isnan(numbers)]
+    undefined = len(numbers) - len(defined)
+    reason = f"{undefined} of {len(numbers)} draws left the figure undefined" if undefined else ""
+    if undefined > _MOST_UNDEFINED * len(numbers):
+        return Interval(None, None, len(numbers), undefined, reason)
+    low, high = np.quantile(defined, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
+    return Interval(float(low), float(high), len(numbers), undefined, reason)
+
+
+def resamples(groups: Sequence[str], strata: Sequence[str], draws: int, seed: int) -> Iterator[Indices]:
+    """Yield the row indices of each resample: of every stratum as many groups as it has, drawn with replacement.
+
+    So no resample lacks a class. Their lengths differ where groups differ in size. For figures that are costly
+    together and cheap at once, go through these once and give the values of each to :func:`interval_of`.
+
+    Args:
+        groups: (n,) group of each row.
+        strata: (n,) class of each row.
+        draws: number of resamples, at least 1.
+        seed: the same seed gives the same resamples.
+
+    Raises:
+        ValueError: no row, columns of different length, or no draw.
+    """
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1, received {draws}")
+    order, starts, sizes, stratum_of = _members(groups, strata)
+    pools = [np.flatnonzero(stratum_of == stratum) for stratum in range(int(stratum_of.max()) + 1)]
+    rng = np.random.default_rng(seed)
+
+    def draw() -> Indices:
+        drawn = np.concatenate([pool[rng.integers(len(pool), size=len(pool))] for pool in pools])
+        ends = np.cumsum(sizes[drawn])
+        # Places of the drawn groups' rows in ``order``, without a loop over groups.
+        places = np.repeat(starts[drawn] - ends + sizes[drawn], sizes[drawn]) + np.arange(ends[-1])
+        return np.asarray(order[places], dtype=np.intp)
+
+    # Not a generator function: the checks above must not wait for the first value to be asked for.
+    return (draw() for _ in range(draws))
+
+
+def few_groups(groups: Sequence[str], strata: Sequence[str]) -> str:
+    """Name the classes that lie in a single group, of which nothing can be resampled; empty if there is none."""
+    _require_fitting(groups, strata)
+    behind: dict[str, set[str]] = {}
+    for group, stratum in zip(groups, strata, strict=True):
+        behind.setdefault(str(stratum), set()).add(str(group))
+    alone = sorted(stratum for stratum, names in behind.items() if len(names) < 2)
+    return f"{', '.join(alone)}: a single group, an interval needs at least two of every class" if alone else ""
+
+
+def _members(groups: Sequence[str], strata: Sequence[str]) -> tuple[Indices, Indices, Indices, Indices]:
+    """Rows in the order of their groups' names; where each group starts there, its size and its stratum's number."""
+    _require_fitting(groups, strata)
+    group_of = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
+    order = np.argsort(group_of, kind="stable")
+    sizes = np.bincount(group_of)
+    starts = np.cumsum(sizes) - sizes
+    labels = np.asarray(strata, dtype=str)
+    combined = [tuple(np.unique(labels[rows])) for rows in np.split(order, starts[1:])]
+    numbers = {combination: number for number, combination in enumerate(sorted(set(combined)))}
+    return order, starts, sizes, np.array([numbers[combination] for combination in combined], dtype=np.intp)
+
+
+def _require_fitting(groups: Sequence[str], strata: Sequence[str]) -> None:
+    if len(groups) != len(strata) or len(groups) == 0:
+        raise ValueError(f"groups and strata need one entry a row, received {len(groups)} and {len(strata)}")

@@ -1,0 +1,142 @@
+"""Intervals from drawing groups."""
+
+from __future__ import annotations
+
+import json
+from math import erf
+
+import numpy as np
+import pytest
+
+from lung_tumor.bootstrap import Indices, Interval, few_groups, group_bootstrap, interval_of, resamples
+from lung_tumor.roc import area
+
+GROUPS = ["a", "a", "a", "b", "c", "c", "d", "e", "m", "m"]
+CLASSES = ["x", "x", "x", "x", "x", "x", "y", "y", "x", "y"]
+
+
+def study(seed: int) -> tuple[list[str], list[str], np.ndarray, np.ndarray]:
+    """40 pictures of each class, 1 to 8 copies of each; scores of the classes lie one standard deviation apart."""
+    rng = np.random.default_rng(seed)
+    copies = rng.integers(1, 9, size=80)
+    sick = np.repeat(np.arange(80) < 40, copies)
+    scores = np.repeat(rng.normal(size=80) + (np.arange(80) < 40), copies)
+    groups = [str(group) for group in np.repeat(np.arange(80), copies)]
+    return groups, ["sick" if is_sick else "well" for is_sick in sick], sick, scores
+
+
+def covers(interval: Interval) -> bool:
+    truth = 0.5 * (1.0 + erf(0.5))  # normal scores one deviation apart: the normal distribution function at 1/sqrt(2)
+    assert interval.low is not None
+    assert interval.high is not None
+    return interval.low <= truth <= interval.high
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says_and_one_over_files_does_not() -> None:
+    by_group, by_file = 0, 0
+    for seed in range(100):
+        groups, classes, sick, scores = study(seed)
+
+        def auc(indices: Indices, sick: np.ndarray = sick, scores: np.ndarray = scores) -> float | None:
+            return area(sick[indices], scores[indices])
+
+        by_group += covers(group_bootstrap(groups, classes, auc, 100, seed))
+        by_file += covers(group_bootstrap([str(row) for row in range(len(groups))], classes, auc, 100, seed))
+    assert 0.90 <= by_group / 100 <= 0.99
+    assert by_file / 100 < 0.80
+
+
+def test_a_resample_holds_whole_groups_and_as_many_of_each_stratum_as_there_are() -> None:
+    seen = set()
+    for indices in resamples(GROUPS, CLASSES, 50, seed=1):
+        counts = np.bincount(indices, minlength=len(GROUPS))
+        copies = {}
+        for group in set(GROUPS):
+            of_group = {int(counts[row]) for row, name in enumerate(GROUPS) if name == group}
+            assert len(of_group) == 1
+            copies[group] = of_group.pop()
+        assert copies["a"] + copies["b"] + copies["c"] == 3
+        assert copies["d"] + copies["e"] == 2
+        # The only group of both classes is a stratum of its own.
+        assert copies["m"] == 1
+        seen.add(tuple(sorted(copies.items())))
+    assert len(seen) > 10
+
+
+def test_no_resample_loses_a_rare_class() -> None:
+    groups = [str(row) for row in range(100)]
+    classes = ["rare"] * 2 + ["common"] * 98
+    assert all((indices < 2).sum() == 2 for indices in resamples(groups, classes, 200, seed=3))
+
+
+def test_an_interval_of_a_mean_agrees_with_its_standard_error() -> None:
+    values = np.random.default_rng(6).normal(size=400)
+    groups = [str(row) for row in range(400)]
+    found = group_bootstrap(groups, ["one"] * 400, lambda i: float(values[i].mean()), 2000, seed=1)
+    half = 1.96 * values.std() / 20
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.015)
+
+
+def test_the_same_seed_gives_the_same_interval_whatever_the_order_of_the_rows() -> None:
+    groups, classes, sick, scores = study(0)
+    order = np.random.default_rng(0).permutation(len(groups))
+
+    def interval(rows: np.ndarray, seed: int) -> Interval:
+        return group_bootstrap(
+            [groups[row] for row in rows],
+            [classes[row] for row in rows],
+            lambda i: area(sick[rows][i], scores[rows][i]),
+            50,
+            seed,
+        )
+
+    straight = interval(np.arange(len(groups)), 1)
+    assert straight == interval(np.arange(len(groups)), 1) == interval(order, 1)
+    assert straight != interval(order, 2)
+
+
+def test_two_figures_under_one_seed_see_the_same_resamples() -> None:
+    first = [indices.tolist() for indices in resamples(GROUPS, CLASSES, 5, seed=9)]
+    assert first == [indices.tolist() for indices in resamples(GROUPS, CLASSES, 5, seed=9)]
+
+
+def test_few_undefined_draws_are_named_and_left_out() -> None:
+    found = interval_of([*np.linspace(0.0, 1.0, 98), None, float("nan")])
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+    assert (found.draws, found.undefined) == (100, 2)
+    assert found.reason == "2 of 100 draws left the figure undefined"
+
+
+def test_many_undefined_draws_leave_no_interval() -> None:
+    found = interval_of([0.5] * 94 + [None] * 6)
+    assert (found.low, found.high, found.undefined) == (None, None, 6)
+    assert found.reason == "6 of 100 draws left the figure undefined"
+    assert json.loads(json.dumps(found.to_dict()))["low"] is None
+
+
+def test_a_class_of_one_group_has_no_interval_and_is_named() -> None:
+    groups, classes = ["a", "a", "b", "c"], ["few", "few", "many", "many"]
+    found = group_bootstrap(groups, classes, lambda indices: 0.5, 10, seed=1)
+    assert (found.low, found.high, found.draws) == (None, None, 0)
+    assert found.reason == "few: a single group, an interval needs at least two of every class"
+    assert few_groups(["a", "b"], ["x", "x"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("groups", "classes", "draws", "message"),
+    [
+        ([], [], 10, "received 0 and 0"),
+        (["a", "b"], ["x"], 10, "received 2 and 1"),
+        (["a", "b"], ["x", "x"], 0, "draws must be at least 1, received 0"),
+    ],
+)
+def test_what_cannot_be_drawn_from_is_named(groups: list[str], classes: list[str], draws: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        group_bootstrap(groups, classes, lambda indices: 0.5, draws, seed=1)
+    with pytest.raises(ValueError, match=message):
+        resamples(groups, classes, draws, seed=1)
+
+
+def test_an_interval_of_no_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one draw"):
+        interval_of([])
