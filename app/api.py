@@ -66,7 +66,9 @@ def healthz() -> Response:
 
 
 def _brief(metadata: ModelMetadata) -> dict[str, Any]:
-    return {name: getattr(metadata, name) for name in ("version", "created", "classes", "source", "synthetic")}
+    return {
+        name: getattr(metadata, name) for name in ("version", "created", "classes", "source", "synthetic", "warnings")
+    }
 
 
 def _entry(answer: Prediction | HTTPException) -> dict[str, Any]:

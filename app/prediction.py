@@ -9,6 +9,7 @@ from PIL import Image
 from werkzeug.exceptions import HTTPException, UnprocessableEntity, UnsupportedMediaType
 
 from app.model import ServedModel
+from lung_tumor.dicom import is_dicom
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import Pixels, decode, prepare
 
@@ -17,10 +18,7 @@ _SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 MAX_SIDE = 4096
 """Longest side that is judged, in pixels: eight times a CT slice's, so that no upload takes minutes or gigabytes."""
 
-WRONG_TYPE = "The file is not a PNG or JPEG picture. Save the slice as PNG and send that file."
-DICOM_TYPE = (
-    "The file is DICOM, which is not read yet. Export the slice as PNG, with the lung window, and send that file."
-)
+WRONG_TYPE = "The file is not a PNG, JPEG or DICOM picture. Save the slice as PNG and send that file."
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def judge(content: bytes, model: ServedModel) -> Prediction:
     """Decode, prepare and classify one upload, with the same ``imaging`` functions as training.
 
     Raises:
-        UnsupportedMediaType: the content is not PNG or JPEG, whatever its name says.
+        UnsupportedMediaType: the content is not PNG, JPEG or DICOM, whatever its name says.
         UnprocessableEntity: it is, but not a picture that can be used; the description says why.
         ServiceUnavailable: there is no model.
     """
@@ -81,9 +79,8 @@ def judge_each(contents: list[bytes], model: ServedModel) -> list[Prediction | H
 def _check_type(content: bytes) -> None:
     if not content:
         raise UnprocessableEntity("The file is empty. Export the slice again and send the new file.")
-    if content.startswith(tuple(_SIGNATURES.values())):
-        return
-    raise UnsupportedMediaType(DICOM_TYPE if content[128:132] == b"DICM" else WRONG_TYPE)
+    if not content.startswith(tuple(_SIGNATURES.values())) and not is_dicom(content):
+        raise UnsupportedMediaType(WRONG_TYPE)
 
 
 def _check_side(content: bytes) -> None:
@@ -103,4 +100,6 @@ def _check_side(content: bytes) -> None:
 def _sentence(reason: str) -> str:
     """The library's reason as a sentence, with the fix; without the decoder's own words, which stand in parentheses."""
     reason = reason.partition(" (")[0]
-    return f"{reason[0].upper()}{reason[1:]}. Export the whole slice again, as PNG or JPEG, and send the new file."
+    return (
+        f"{reason[0].upper()}{reason[1:]}. Export the whole slice again, as PNG, JPEG or DICOM, and send the new file."
+    )

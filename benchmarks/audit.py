@@ -19,9 +19,13 @@ from typing import TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import pandas as pd
 from machine import processor
 
+from lung_tumor import trivial
 from lung_tumor.audit import audit
+from lung_tumor.dataset_card import needed_thumbnails, render
+from lung_tumor.dataset_facts import describe_dataset
 from lung_tumor.duplicates import DuplicateOptions
 from lung_tumor.embedding import EmbeddingOptions, embed
 from lung_tumor.groups import GroupOptions, join_groups
@@ -29,7 +33,10 @@ from lung_tumor.imaging import PreparationOptions, decode, prepare
 from lung_tumor.manifest import accepted
 from lung_tumor.pairs import distinct_files, find_pairs, open_pictures
 from lung_tumor.phantom import PhantomOptions
+from lung_tumor.shortcuts import ShortcutOptions, audit_shortcuts
 from lung_tumor.sources import SourceOptions, open_source
+from lung_tumor.splits import SplitOptions, assign_splits
+from lung_tumor.thumbnails import thumbnails
 from lung_tumor.weights import resolve
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -57,19 +64,31 @@ def main() -> None:
         }
         return found
 
-    def prepare_all() -> None:
+    def prepare_all() -> pd.DataFrame:
         located = {file.path: file for file in source.files}
-        for path in accepted(joined)["path"]:
+        rows = []
+        for path in usable["path"]:
             decoded = decode(located[path].read_bytes(), preparation.dicom_window)
-            prepare(decoded.pixels, preparation, decoded.strokes)
+            rows.append(trivial.of_prepared(prepare(decoded.pixels, preparation, decoded.strokes)))
+        return pd.DataFrame(rows)
 
-    files, _ = timed("look into every file", lambda: audit(source, preparation))
+    def write_card() -> str:
+        origin = {"source": given.name, "synthetic": source.synthetic, "version": "", "given_split": None}
+        origin |= {"joined_by": [], "classes_left_out": {}, "minimum_groups": 30}
+        facts = describe_dataset(manifest, pairs, numbers, shortcut, origin)
+        return render(facts, thumbnails(source, needed_thumbnails(facts), preparation.dicom_window))
+
+    files, numbers = timed("look into every file", lambda: audit(source, preparation))
     pictures = open_pictures(source, distinct_files(files), preparation)
     view = timed("VGG16 features, with TensorFlow's start", lambda: embed(pictures, tensors, EmbeddingOptions()))
     pairs = timed("near-duplicates", lambda: find_pairs(source, files, [view], preparation, DuplicateOptions()))
     joined = timed("groups", lambda: join_groups(files, pairs, source.groups, GroupOptions()))
-    timed("prepare", prepare_all)
-    usable = accepted(joined)
+    manifest = timed("splits and folds", lambda: assign_splits(joined, SplitOptions(), 0))
+    usable = accepted(manifest)
+    after = timed("prepare", prepare_all)
+    before = numbers.set_index("path").loc[usable["path"]].reset_index(drop=True)
+    shortcut, _ = timed("shortcuts", lambda: audit_shortcuts(before, after, usable, ShortcutOptions(), 0))
+    page = timed("dataset card", write_card)
     result = {
         "date": date.today().isoformat(),
         "processor": processor(),
@@ -82,6 +101,8 @@ def main() -> None:
         "pairs": pairs["kind"].value_counts().sort_index().to_dict(),
         "steps": steps,
         "seconds": round(sum(step["seconds"] for step in steps.values()), 1),
+        "page_kb": len(page.encode()) // 1024,
+        "trivial_auc": {name: round(shortcut[name]["auc"], 3) for name in ("before", "after")},
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
     target = PROJECT / "benchmarks/results" / f"{result['date']}-audit-{given.name}.json"

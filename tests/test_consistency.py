@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from lung_tumor.consistency import (
+    audit_digest,
     digest_of,
     manifest_digest,
+    require_own_audit,
     require_same_origin,
     require_unseen,
     require_whole,
@@ -19,6 +21,7 @@ from lung_tumor.consistency import (
 from lung_tumor.errors import LeakError, SourceError, StaleError
 from lung_tumor.imaging import PreparationOptions
 from lung_tumor.metadata import ModelMetadata
+from lung_tumor.prepared import name_preparation
 from lung_tumor.splits import SplitOptions, assign_splits
 from tests.support.manifests import many, pairs_of
 
@@ -76,6 +79,28 @@ def test_a_verified_pair_across_splits_does_not_pass(manifest: pd.DataFrame) -> 
     pairs = pairs_of((one, other))
     with pytest.raises(LeakError, match="near-duplicates"):
         require_whole(manifest, pairs, own(manifest, pairs))
+
+
+def test_slices_prepared_otherwise_do_not_pass(manifest: pd.DataFrame) -> None:
+    one, other = (name_preparation(manifest, PreparationOptions(blank_outside=blank)) for blank in (False, True))
+    with pytest.raises(StaleError, match="not of one run"):
+        require_whole(other, NONE, own(one))
+
+
+def test_the_audit_of_another_run_does_not_pass() -> None:
+    audit, scores = {"warnings": ["few"]}, pd.DataFrame({"pixels": ["p", "q"], "before_a": [0.25, float("nan")]})
+    provenance = {"audit_digest": audit_digest(json.loads(json.dumps(audit)), scores.copy())}
+    require_own_audit(audit, scores, provenance)
+    for changed in ({"warnings": []}, scores), (audit, scores.assign(before_a=0.5)):
+        with pytest.raises(StaleError, match="not of the run that prepared these slices"):
+            require_own_audit(*changed, provenance)
+
+
+def test_a_class_of_which_nothing_is_accepted_is_missed(manifest: pd.DataFrame) -> None:
+    gone = manifest.copy()
+    gone.loc[gone["label"] == "b", ["verdict", "split"]] = ["quarantined", ""]
+    with pytest.raises(SourceError, match=r"class 'b' has 0 independent group\(s\)"):
+        require_whole(gone, NONE, own(gone))
 
 
 def test_a_class_that_no_split_can_be_made_of_is_named_with_the_way_out() -> None:

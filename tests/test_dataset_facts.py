@@ -79,7 +79,7 @@ def test_a_picture_under_two_labels_is_a_conflict_and_not_told_again_as_quaranti
     assert FACTS["conflicts"] == [{"picture": "x", "labels": ["sick", "well"], "files": files}]
     assert FACTS["quarantine"] == {
         "reasons": [{"reason": "empty file", "files": 1}],
-        "files": [{"path": "sick/3 empty", "label": "sick", "reason": "empty file", "decodable": False}],
+        "files": [{"path": "sick/3 empty", "label": "sick", "reason": "empty file"}],
     }
 
 

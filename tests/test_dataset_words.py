@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.data_sets import LOUD_SHORTCUTS, facts_of, files_of, small, small_pairs
+from tests.support.data_sets import LOUD_SHORTCUTS, QUIET_SHORTCUTS, facts_of, files_of, small, small_pairs
 
 FEW = "sick: 1 independent picture behind 5 files. That is fewer than 3: any figure about this class is a rough guess."
 CONFLICT = "1 picture stands under more than one label. No one can say which is right, so all 2 files were set aside."
@@ -49,7 +49,12 @@ def test_a_leaking_split_is_warned_of_worst_first_with_what_became_of_it(given_s
 
 
 def test_a_clean_data_set_has_no_warning() -> None:
-    assert facts_of(files_of(distinct(3)))["warnings"] == []
+    quiet = {**LOUD_SHORTCUTS, "warning": False}
+    assert facts_of(files_of(distinct(3)), shortcuts=quiet)["warnings"] == []
+
+
+def test_a_shortcut_that_could_not_be_measured_is_a_warning() -> None:
+    assert facts_of(files_of(distinct(3)))["warnings"] == [QUIET_SHORTCUTS["sentence"]]
 
 
 def test_the_meaning_names_memory_the_smallest_test_class_and_the_shortcut() -> None:

@@ -583,7 +583,7 @@ def test_digests_tell_patients_and_studies_apart_and_no_more() -> None:
     assert len(one.patient or "") == 32
 
 
-@pytest.mark.parametrize("name", ["", "Anonymous", "0", "0000", "UNKNOWN", None])
+@pytest.mark.parametrize("name", ["", "Anonymous", "0", "0000", "XXX", "--", "UNKNOWN", None])
 def test_a_placeholder_is_no_patient(name: str | None) -> None:
     content = ct_file() if name is None else ct_file(PatientID=name)
     assert patient_digests(content, SALT).patient is None

@@ -46,6 +46,11 @@ def texts(figure: Figure) -> str:
     return "\n".join(text.get_text() for text in figure.findobj(lambda item: hasattr(item, "get_text")))
 
 
+def test_the_overview_says_how_few_groups_stand_behind_it() -> None:
+    for line in facts_of(small(), small_pairs())["few_groups"]:
+        assert line in overview(synthetic=False).get_supxlabel()
+
+
 @pytest.mark.parametrize("draw", [sheet, matrix, curves, progress, overview])
 def test_every_figure_renders_and_says_when_the_slices_are_synthetic(draw: Callable[..., Figure]) -> None:
     for synthetic in (True, False):

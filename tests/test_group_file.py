@@ -50,11 +50,24 @@ def test_lines_that_name_no_file_and_files_without_a_line_are_told(
     assert "knows 1 of 3 files; 1 of its lines name none" in caplog.text
 
 
+@pytest.mark.parametrize("folder", ["a", "train"])
+def test_a_file_that_speaks_for_one_class_or_split_is_an_error(tmp_path: Path, folder: str) -> None:
+    inside = "" if folder == "a" else "train"
+    groups_of(tmp_path, "path,group\na/1,x\n", where=inside, paths=("a/1", "b/1"))
+    if folder == "train":
+        (tmp_path / "test/a").mkdir(parents=True)
+        (tmp_path / "test/a/2").write_bytes(b"x")
+    else:
+        (tmp_path / "groups.csv").rename(tmp_path / "a/groups.csv")
+    with pytest.raises(SourceError, match=f"in {folder} speaks for a part of the files only"):
+        read_groups(tmp_path, list_slices(tmp_path, "mine", 100), "mine")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a/1,x\n", "must have the columns path and group, has"),
-        ("", "must have the columns path and group, has None"),
+        ("a/1,DOE^JOHN\n", "must name the columns path and group$"),
+        ("", "must name the columns path and group$"),
         ("path,group\n/somewhere/a/1,x\n", "names none of its files"),
         ("path,group\na/1,x\na/1,y\n", "line 3: a/1 stands in two groups"),
         (b"path,group\n\xff\xfe,x\n", "cannot be read as UTF-8 text"),

@@ -154,7 +154,7 @@ def test_a_run_is_tagged_with_no_path_of_this_machine_and_no_credential() -> Non
 
 
 def test_class_names_with_any_character_give_metrics_that_mlflow_takes(run: str) -> None:
-    names = ["normal (1)", "a+b", "a-b", "50% solid", "R&D", "légère", "\\x"]
+    names = ["normal (1)", "a+b", "a-b", "50% solid", "R&D", "légère", "\\x", "a//b", "a/../b", "x" * 240, "x" * 239]
     HOOKS.after_dataset_saved(
         dataset_name="metrics", data={"test": {"per_class": {name: {"f1": 0.5} for name in names}}}
     )

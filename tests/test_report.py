@@ -155,7 +155,7 @@ def test_the_summary_gives_counts_figures_caveats_and_the_next_command() -> None
     text = re.sub(" +", " ", summarise(metrics(), AUDIT))
     assert "sick 4 files 2 pictures 2 groups: 1 training, 0 validation, 1 test" in text
     assert "Test 3 pictures in 2 independent groups: accuracy 0.667, ROC AUC 0.500" in text
-    assert "judged without anatomy (size, brightness, an 8×8 thumbnail): ROC AUC 0.250" in text
+    assert "judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC 0.250" in text
     assert "well precision 0.667 recall 1.000 F1 0.800 of 2" in text
     assert f"! {AUDIT['warnings'][0]}" in text
     assert "make serve" in text

@@ -291,7 +291,8 @@ def test_the_same_model_differs_from_itself_by_nothing_because_draws_are_paired(
     labels = np.arange(60) % 2
     same = probabilities(labels, 1.0, 3)
     facts = compare_with_network(labels, [str(row) for row in range(60)], same, same, ("sick", "well"), DRAWS, 1)
-    assert (facts["difference"]["interval"]["low"], facts["difference"]["interval"]["high"]) == (0.0, 0.0)
+    assert facts["difference"]["value"] == 0.0
+    assert facts["difference"]["interval"]["reason"].startswith("every draw gave the same")
     assert facts["clearly_above"] is False
     assert facts["network"]["interval"]["low"] < facts["network"]["auc"] < facts["network"]["interval"]["high"]
 
@@ -318,7 +319,6 @@ def test_the_comparison_is_the_same_for_a_seed_and_plain_json() -> None:
 @pytest.mark.parametrize(
     ("labels", "classes", "reason"),
     [
-        ([0, 0, 1], ("sick", "well"), "well: a single group"),
         ([0, 0, 0], ("sick", "well"), "well: no picture"),
         ([0, 0, 0], ("sick",), "1 class(es): there is nothing to tell apart"),
         ([], ("sick", "well"), "sick, well: no picture"),
@@ -332,6 +332,44 @@ def test_what_cannot_be_compared_has_a_reason(labels: list[int], classes: tuple[
     assert facts["clearly_above"] is False
     assert facts["reason"].startswith(reason)
     assert reason in facts["sentence"]
+
+
+def test_of_a_single_group_the_figures_stand_without_intervals() -> None:
+    known = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    facts = compare_with_network(np.array([0, 0, 1]), ["a", "b", "c"], known, known[::-1], ("sick", "well"), DRAWS, 1)
+    assert (facts["network"]["auc"], facts["trivial"]["auc"]) == (1.0, 0.0)
+    assert facts["network"]["interval"]["low"] is facts["difference"]["interval"]["low"] is None
+    assert facts["clearly_above"] is False
+    assert facts["reason"].startswith("well: a single group")
+
+
+def test_a_network_at_chance_is_not_above_numbers_below_chance() -> None:
+    labels = np.arange(200) % 2
+    contrary = probabilities(labels, -1.5, 2)
+    facts = compare_with_network(
+        labels, [str(row) for row in range(200)], probabilities(labels, 0.1, 1), contrary, ("sick", "well"), DRAWS, 1
+    )
+    assert facts["trivial"]["auc"] < 0.4 < facts["network"]["auc"]
+    assert facts["difference"]["value"] == pytest.approx(facts["network"]["auc"] - 0.5)
+    assert facts["clearly_above"] is False
+    assert "the difference from chance is" in facts["sentence"]
+
+
+@pytest.mark.parametrize("each", [2, 7])
+def test_too_few_groups_are_no_measurement(each: int) -> None:
+    rows = pd.DataFrame(
+        {
+            "pixels": [str(row) for row in range(each + 60)],
+            "label": ["few"] * each + ["many"] * 60,
+            "group": [str(row) for row in range(each + 60)],
+            "fold": np.arange(each + 60) % 5,
+        }
+    )
+    numbers = pd.DataFrame({"width": [512.0] * each + [300.0] * 60})
+    facts, scores = audit_shortcuts(numbers, numbers, rows, FAST, seed=1)
+    assert facts["before"]["auc"] is None
+    assert f"too few independent groups (few: {each}; 8 are needed)" in facts["sentence"]
+    assert scores["before_few"].isna().all()
 
 
 def test_pictures_without_probabilities_cannot_be_compared() -> None:

@@ -141,12 +141,28 @@ def test_a_kept_split_loses_the_files_that_leak() -> None:
     leaking = split[split["verdict"] == "quarantined"]
     assert set(leaking.index) == {"test/a/atraining0.png", "validation/a/atraining1.png", "test/b/bvalidation2.png"}
     assert leaking.loc["test/b/bvalidation2.png", "reason"] == (
-        "it leaks: the source puts it in test, and what it shows also in validation"
+        "it leaks: the source puts it in test, and its group also in validation"
     )
     assert (leaking["split"] == "").all()
     kept = split[split["verdict"] == "accepted"]
     assert (kept["split"] == kept["given_split"]).all()
     assert require_disjoint(split.reset_index(), pairs_of()) is not None
+
+
+def test_with_a_leaking_picture_go_the_copies_that_it_stood_for() -> None:
+    rows = [given(label, split, f"{label}{split}{index}") for label in "ab" for split in SPLITS for index in range(5)]
+    rows += [
+        given("a", "test", "atraining0"),
+        given("a", "test", "atraining0", path="copy", verdict="duplicate", copy_of="test/a/atraining0.png"),
+        given("a", "test", "atraining1", path="other", verdict="duplicate", copy_of="training/a/atraining1.png"),
+    ]
+    split = assign_splits(manifest_of(rows), SplitOptions(given="keep"), seed=1).set_index("path")
+    assert split.loc["copy", ["verdict", "copy_of", "split"]].tolist() == ["quarantined", "", ""]
+    assert split.loc["other", ["verdict", "copy_of", "split"]].tolist() == [
+        "duplicate",
+        "training/a/atraining1.png",
+        "training",
+    ]
 
 
 def test_a_kept_split_without_validation_takes_it_from_training() -> None:

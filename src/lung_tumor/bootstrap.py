@@ -60,8 +60,8 @@ def group_bootstrap(
         seed: 0 or more.
 
     Returns:
-        Without ends, and with the reason, where a class lies in one group only or where more than 5 % of the draws leave the
-        figure undefined.
+        Without ends, and with the reason, where a class lies in one group only, where more than 5 % of the draws leave the
+        figure undefined, or where all draws agree: an interval of no width would read as certainty.
 
     Raises:
         ValueError: no row, columns of different length, or no draw.
@@ -86,6 +86,8 @@ def interval_of(values: Sequence[float | None]) -> Interval:
     reason = f"{undefined} of {len(numbers)} draws left the figure undefined" if undefined else ""
     if undefined > _MOST_UNDEFINED * len(numbers):
         return Interval(None, None, len(numbers), undefined, reason)
+    if np.ptp(defined) == 0.0:
+        return Interval(None, None, len(numbers), undefined, "every draw gave the same: too little to draw from")
     low, high = np.quantile(defined, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     return Interval(float(low), float(high), len(numbers), undefined, reason)
 

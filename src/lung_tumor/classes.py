@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 
 from lung_tumor.errors import SourceError
+from lung_tumor.source_options import printable
 from lung_tumor.sources import SliceSource
 
 _log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ def choose_classes(source: SliceSource, options: ClassOptions) -> SliceSource:
     patterns = [(re.compile(translate(name), re.IGNORECASE), label) for name, label in options.folders.items()]
 
     def label_of(folder: str) -> str | None:
-        return next((label for pattern, label in patterns if pattern.match(folder)), folder)
+        found = next((label for pattern, label in patterns if pattern.match(folder)), folder)
+        return None if found is None else printable(found.strip())
 
     chosen = {folder: label_of(folder) for folder in source.classes}
     for pattern, (compiled, _) in zip(options.folders, patterns, strict=True):

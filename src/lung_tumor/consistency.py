@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,10 +21,17 @@ def digest_of(texts: Iterable[str]) -> str:
 
 
 def manifest_digest(manifest: pd.DataFrame, pairs: pd.DataFrame) -> str:
-    """Digest of what an ingestion decides: which picture, under which label, stands where, and which pairs it verified."""
-    rows = manifest[["path", "pixels", "label", "verdict", "group", "split", "fold"]].astype(str)
+    """Digest of what an ingestion decides: labels, verdicts, groups, splits, the preparation, and the verified pairs."""
+    columns = ["path", "pixels", "label", "verdict", "group", "split", "fold", "preparation"]
+    rows = manifest[columns].astype(str)
     ends = pairs[["first", "second", "kind"]].astype(str)
     return digest_of("|".join(row) for table in (rows, ends) for row in table.itertuples(index=False))
+
+
+def audit_digest(audit: Mapping[str, Any], scores: pd.DataFrame) -> str:
+    """Digest of what the audit says of the data set, and of the scores that the network is set beside."""
+    rows = ["|".join(map(repr, row)) for row in scores.itertuples(index=False)]
+    return digest_of([json.dumps(audit, sort_keys=True), *rows])
 
 
 def training_digest(manifest: pd.DataFrame) -> str:
@@ -46,7 +54,9 @@ def require_whole(manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: Mappi
             "manifest, pairs of near-duplicates and prepared slices are not of one run; "
             "run `kedro run --pipeline=data_ingestion` again"
         )
-    for label, rows in accepted(manifest).groupby("label"):
+    usable = accepted(manifest)
+    for label in sorted(manifest["label"].unique()):
+        rows = usable[usable["label"] == label]
         if missing := [split for split in SPLITS if split not in set(rows["split"])]:
             raise SourceError(
                 f"class {label!r} has {rows['group'].nunique()} independent group(s) of slices and none for "
@@ -54,6 +64,19 @@ def require_whole(manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: Mappi
                 "leave the class out (data_ingestion.classes.folders)"
             )
     return require_disjoint(manifest, pairs)
+
+
+def require_own_audit(audit: Mapping[str, Any], scores: pd.DataFrame, provenance: Mapping[str, Any]) -> None:
+    """Check that the audit is of these slices: what it warns of must not come from, or vanish with, another data set.
+
+    Raises:
+        StaleError: it is of another run.
+    """
+    if audit_digest(audit, scores) != provenance["audit_digest"]:
+        raise StaleError(
+            "audit.json and shortcut_scores.csv are not of the run that prepared these slices; "
+            "run `kedro run --pipeline=data_ingestion` again"
+        )
 
 
 def require_same_origin(metadata: ModelMetadata, provenance: Mapping[str, Any]) -> None:

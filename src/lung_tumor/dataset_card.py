@@ -47,7 +47,7 @@ def needed_thumbnails(facts: Mapping[str, Any]) -> list[str]:
         paths += group["kept"]
     for conflict in shown["conflicts"]:
         paths += [file["path"] for file in conflict["files"]]
-    paths += [file["path"] for file in shown["quarantine"] if file["decodable"]]
+    paths += [file["path"] for file in shown["quarantine"]]
     return list(dict.fromkeys(paths))
 
 

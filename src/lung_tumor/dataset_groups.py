@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -80,16 +81,18 @@ def find_conflicts(manifest: pd.DataFrame) -> list[dict[str, Any]]:
     return sorted(found, key=lambda conflict: (-len(conflict["files"]), conflict["files"][0]["path"]))
 
 
+def _kind_of(reason: str) -> str:
+    """A reason without what differs from file to file: numbers, and what a decoder said in brackets."""
+    return re.sub(r"\d[\d.,]*", "…", re.sub(r" \(.*\)", "", reason))
+
+
 def list_quarantined(manifest: pd.DataFrame, conflicts: list[dict[str, Any]]) -> dict[str, Any]:
     """Reasons by number of files, and the files themselves; conflicts are told apart and not repeated."""
     told = {file["path"] for conflict in conflicts for file in conflict["files"]}
     rows = manifest[(manifest["verdict"] == QUARANTINED) & ~manifest["path"].isin(told)]
-    tally = sorted(rows["reason"].value_counts().items(), key=lambda entry: (-entry[1], entry[0]))
-    columns = zip(rows["path"], rows["label"], rows["reason"], rows["pixels"], strict=True)
-    files = [
-        {"path": path, "label": label, "reason": reason, "decodable": pixels != ""}
-        for path, label, reason, pixels in columns
-    ]
+    kinds = rows["reason"].map(_kind_of)
+    tally = sorted(kinds.value_counts().items(), key=lambda entry: (-entry[1], entry[0]))
+    files = rows[["path", "label", "reason"]].to_dict("records")
     return {
         "reasons": [{"reason": str(reason), "files": int(count)} for reason, count in tally],
         "files": files,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lung_tumor.manifest import TEST
+from lung_tumor.shortcuts import CHANCE
 from lung_tumor.wording import how_many, listed, percent
 
 _CONFIDENCE = 0.95
@@ -43,7 +44,7 @@ def warnings(facts: Mapping[str, Any]) -> list[str]:
         f"{line}. That is fewer than {minimum}: any figure about this class is a rough guess."
         for line in facts["few_groups"]
     )
-    if facts["shortcuts"]["warning"]:
+    if facts["shortcuts"]["warning"] or facts["shortcuts"]["before"]["auc"] is None:
         found.append(facts["shortcuts"]["sentence"])
     if leaks := [row for row in facts["given_split"] if row["leaking"]]:
         found.append(_leaks(leaks, facts["origin"]["given_split"]))
@@ -88,11 +89,15 @@ def meaning(facts: Mapping[str, Any]) -> list[str]:
         found.append(_smallest_test_class(label, tested[label]))
     after = facts["shortcuts"]["after"]["auc"]
     if after is not None:
+        mean = "a mean AUC" if len(facts["classes"]) > 2 else "an AUC"
+        bar = "that" if after > CHANCE else f"chance ({CHANCE})"
         found.append(
-            f"Without looking at anatomy at all, size and brightness of the prepared slices reach an AUC of {after:.2f}: only "
-            "what a network scores clearly above that can be about the chest."
+            f"Without looking at anatomy at all, brightness and a tiny thumbnail of the prepared slices reach {mean} of "
+            f"{after:.2f}: only what a network scores clearly above {bar} can be about the chest."
         )
-    if facts["synthetic"]:
+    if facts["synthetic"] and facts["synthetic_files"] < facts["counts"]["total"]["files"]:
+        found.append("Part of the slices are synthetic, so no score on this mixture says anything about patients.")
+    elif facts["synthetic"]:
         found.append("The slices are synthetic, so even a perfect score would only show that the software works.")
     return found
 

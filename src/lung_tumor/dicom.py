@@ -99,6 +99,8 @@ _WANTED = _FLOATS | {
 }
 
 _PATIENT_ID, _STUDY = 0x0010_0020, 0x0020_000D
+_FILLERS = frozenset("0xX-_.*?")
+"""Characters of which nothing but a placeholder is made; 7 or A may well be the seventh or the first patient."""
 _NOBODY = frozenset(
     {
         "",
@@ -415,7 +417,7 @@ def patient_digests(content: bytes, salt: bytes) -> PatientDigests:
     except SliceError:
         return PatientDigests()
     patient, study = values.text(_PATIENT_ID), values.text(_STUDY)
-    nobody = patient.casefold() in _NOBODY or len(set(patient)) == 1
+    nobody = patient.casefold() in _NOBODY or set(patient) <= _FILLERS
     return PatientDigests(
         None if nobody else _digest("patient", patient, salt), _digest("study", study, salt) if study else None
     )

@@ -362,7 +362,7 @@ def _cut_weak_bridges(
         if labels[pair[0]] == labels[pair[1]] or min(map(len, sides)) < 2:
             continue
         others = (tuple(sorted((int(a), int(b)))) for a, b in itertools.product(*sides))
-        tried = [other for other in others if other != pair][: options.witnesses]
+        tried = list(itertools.islice((other for other in others if other != pair), options.witnesses))
         results = [found.get((a, b)) or verify(store[a], store[b], options.geometry) for a, b in tried]
         if not any(result.kind == COPY for result in results):
             kept[pair] = replace(kept[pair], kind=WINDOW)

@@ -188,6 +188,7 @@ def dataset_overview(facts: Mapping[str, Any]) -> Figure:
     _draw_funnel(figure.add_subplot(grid[0, :]), by_class)
     for column, histogram in enumerate(histograms):
         _draw_histogram(figure.add_subplot(grid[1, column]), histogram)
+    _footnote(figure, facts["few_groups"])
     return figure
 
 

@@ -25,9 +25,17 @@ def read_groups(root: Path, files: Sequence[SliceFile], name: str) -> dict[str, 
     in the first line, and its paths are relative to its own folder.
 
     Raises:
-        SourceError: it cannot be read, lacks a column, names a file twice, or none of the source's files.
+        SourceError: it cannot be read, lacks a column, names a file twice, or none of the source's files, or lies within a
+            class or a split.
     """
     places = [PurePosixPath(*parts) for parts in _folders_above_all(files)]
+    above = {root / place for place in places}
+    for folder in {parent for file in files for parent in file.location.parents if parent.is_relative_to(root)} - above:
+        if (folder / NAME).is_file():
+            raise SourceError(
+                f"{name}: {NAME} in {printable(folder.relative_to(root).as_posix())} speaks for a part of the files only; make "
+                "one of them all, beside the class or split folders"
+            )
     place = next((place for place in places if (root / place / NAME).is_file()), None)
     if place is None:
         return {}
@@ -65,7 +73,8 @@ def _rows(path: Path, name: str) -> list[tuple[str, str]]:
             raise SourceError(f"{name}: {NAME} is larger than {_MOST_BYTES:,} bytes")
         reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig")), restval="")
         if not {"path", "group"} <= set(reader.fieldnames or ()):
-            raise SourceError(f"{name}: {NAME} must have the columns path and group, has {reader.fieldnames}")
+            # What stands there instead may be somebody's name: it is not repeated.
+            raise SourceError(f"{name}: the first line of {NAME} must name the columns path and group")
         rows = [(row["path"].strip(), row["group"].strip()) for row in reader]
     except (OSError, UnicodeError, csv.Error) as error:
         raise SourceError(f"{name}: {NAME} cannot be read as UTF-8 text: {type(error).__name__}") from None

@@ -86,7 +86,13 @@ def join_groups(
 def origins_of_groups(files: pd.DataFrame, given: Mapping[str, str], options: GroupOptions) -> list[str]:
     """What groups were joined by, in words."""
     by = ["copies and windows of one slice"]
-    by += ["DICOM patients and studies"] if (files[["patient", "study"]] != "").any(axis=None) else []
+    if (files[["patient", "study"]] != "").any(axis=None):
+        one = _one_for_all(files[files["verdict"] == ACCEPTED])
+        by.append(
+            "DICOM studies (all files name one patient: taken for a placeholder)"
+            if one
+            else "DICOM patients and studies"
+        )
     by += ["groups.csv"] if given else []
     return by + ([f"the file-name pattern {options.pattern}"] if options.pattern else [])
 
@@ -103,16 +109,17 @@ def _keys(readable: pd.DataFrame, given: Mapping[str, str], options: GroupOption
 
 
 def _patients(readable: pd.DataFrame) -> pd.Series:
-    """Patient digests, unless one stands for all: some archives give every patient the same number."""
-    known = readable.loc[readable["patient"] != ""]
-    if known["patient"].nunique() == 1 and known["study"].nunique() > 1:
-        _log.warning(
-            "All %d DICOM files name one patient but %d studies: taken for a placeholder, studies count instead",
-            len(known),
-            known["study"].nunique(),
-        )
-        return pd.Series("", index=readable.index)
-    return readable["patient"]
+    """Patient digests, unless one stands for all."""
+    if not _one_for_all(readable):
+        return readable["patient"]
+    _log.warning("All DICOM files name one patient but several studies: taken for a placeholder, studies count instead")
+    return pd.Series("", index=readable.index)
+
+
+def _one_for_all(readable: pd.DataFrame) -> bool:
+    """Whether one patient has all studies: some archives give every patient the same number."""
+    known = readable[readable["patient"] != ""]
+    return known["patient"].nunique() == 1 and known["study"].nunique() > 1
 
 
 def _chained(key: pd.Series, position: pd.Series) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import time
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ from lung_tumor.source_options import public_name
 
 SOURCE = "source"
 """The one runtime parameter that the catalog reads and no node does."""
+
+_LONGEST = 250
+"""Most characters of a metric's name."""
 
 _POINTS_A_BATCH = 1000
 """Most metrics that an MLflow server takes in one request."""
@@ -111,8 +115,12 @@ class TrackingHooks:
 
 
 def metric_name(name: str) -> str:
-    """A name that MLflow takes: other characters of a class name become their code point, so that names stay different."""
-    return re.sub(r"[^\w.\- :/]", lambda found: f"_u{ord(found.group()):04x}", name)
+    """A name that MLflow takes: other characters of a class name become their code point, so that names stay different.
+
+    A slash is among them, since ``a//b`` is no path; what is too long ends in a digest of the whole.
+    """
+    told = re.sub(r"[^\w.\- :]", lambda found: f"_u{ord(found.group()):04x}", name)
+    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 9]}.{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -17,6 +17,7 @@
 ``synthetic``      whether the phantom drew it
 ``split``          training, validation or test; empty where quarantined
 ``fold``           0 to K - 1, -1 where not accepted
+``preparation``    digest of the options that its slice was prepared with
 =================  ====================================================================================================
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,10 +11,16 @@ import numpy as np
 import pandas as pd
 
 from lung_tumor.errors import SliceError
-from lung_tumor.imaging import Pixels
+from lung_tumor.imaging import Pixels, PreparationOptions
 
 Partitions = Mapping[str, Callable[[], Any]]
 """Prepared slices by pixel digest; a call opens one, (size, size) uint8 or a picture of that."""
+
+
+def name_preparation(manifest: pd.DataFrame, options: PreparationOptions) -> pd.DataFrame:
+    """Add the column ``preparation``, so that slices prepared otherwise do not pass for those of this manifest."""
+    text = json.dumps(options.to_dict(), sort_keys=True)
+    return manifest.assign(preparation=hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def read_slices(partitions: Partitions, rows: pd.DataFrame) -> Iterator[Pixels]:

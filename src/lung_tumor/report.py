@@ -84,10 +84,11 @@ def summarise(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
 Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 {counts}
 
-Test     {test["slices"]} pictures in {test["groups"]} independent groups: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}
-         the same pictures judged without anatomy (size, brightness, an 8×8 thumbnail): ROC AUC {trivial}
-{per_class}
 {warnings}
+
+Test     {test["slices"]} pictures in {test["groups"]} independent groups: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}
+         the same pictures judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC {trivial}
+{per_class}
 
 Report   data/08_reporting/report.html
 Data     data/08_reporting/dataset_card.html

@@ -24,6 +24,12 @@ from lung_tumor.trivial import THUMBNAIL_SIDE, in_words
 
 Matrix = npt.NDArray[np.float64]
 
+CHANCE = 0.5
+"""AUC of a model that knows nothing."""
+
+_FEWEST = 8
+"""Groups of a class below which trees cannot learn it and chance alone separates it by some number."""
+
 _THUMBNAIL = [f"thumb_{place:02d}" for place in range(THUMBNAIL_SIDE**2)]
 
 _BLOCKS = 4
@@ -137,7 +143,8 @@ def compare_with_network(
         seed: of the resamples.
 
     Returns:
-        JSON-ready: ``network`` and ``trivial`` (each ``auc``, ``interval``), ``difference`` (``value``, ``interval``),
+        JSON-ready: ``network`` and ``trivial`` (each ``auc``, ``interval``), ``difference`` (``value``, ``interval``; from the
+        trivial numbers or from chance, whichever is higher),
         ``clearly_above`` (the lower end of the difference is above 0; False where undefined), ``reason`` (why something is
         undefined, else empty) and ``sentence``.
 
@@ -148,7 +155,7 @@ def compare_with_network(
         if array.shape != (len(labels), len(classes)):
             raise ValueError(f"{name} must have shape ({len(labels)}, {len(classes)}), received {array.shape}")
     names = [classes[index] for index in labels]
-    reason = _missing(names, groups, classes, network, trivial)
+    reason = _missing(names, classes, network, trivial)
 
     def interval(statistic: Statistic, value: float | None) -> dict[str, Any]:
         if value is None:
@@ -162,7 +169,8 @@ def compare_with_network(
     def above(indices: Indices) -> float | None:
         here = labels[indices]
         first, second = macro_area(here, network[indices]), macro_area(here, trivial[indices])
-        return None if first is None or second is None else first - second
+        # A trivial model below chance is no bar to clear.
+        return None if first is None or second is None else first - max(second, CHANCE)
 
     value = None if reason else above(np.arange(len(labels)))
     spread = interval(above, value)
@@ -283,13 +291,16 @@ def _undefined(rows: pd.DataFrame, classes: Sequence[str]) -> str:
         return f"{len(classes)} class(es): there is nothing to tell apart"
     if reason := few_groups(rows["group"].tolist(), rows["label"].tolist()):
         return reason
+    groups = rows.groupby("label")["group"].nunique()
+    if small := [f"{label}: {count}" for label, count in groups.items() if count < _FEWEST]:
+        return f"too few independent groups ({', '.join(small)}; {_FEWEST} are needed)"
     folds = rows.groupby("label")["fold"].nunique()
     if alone := [str(label) for label in folds.index[folds < 2]]:
         return f"{', '.join(sorted(alone))}: all pictures in one fold, so that none can be learnt when it is held out"
     return ""
 
 
-def _missing(labels: Sequence[str], groups: Sequence[str], classes: Sequence[str], *tables: Probabilities) -> str:
+def _missing(labels: Sequence[str], classes: Sequence[str], *tables: Probabilities) -> str:
     """Why two models cannot be compared on these pictures; empty if they can."""
     if len(classes) < 2:
         return f"{len(classes)} class(es): there is nothing to tell apart"
@@ -297,7 +308,7 @@ def _missing(labels: Sequence[str], groups: Sequence[str], classes: Sequence[str
         return f"{', '.join(absent)}: no picture"
     if any(np.isnan(table).any() for table in tables):
         return "some pictures have no probability"
-    return few_groups(groups, labels)
+    return ""
 
 
 # --- Sentences --------------------------------------------------------------------------------------------------------
@@ -325,8 +336,9 @@ def _comparison(facts: dict[str, Any]) -> str:
     if difference["value"] is None:
         return f"Whether the network knows more than numbers without anatomy cannot be said ({facts['reason']})."
     verdict = "is clearly above" if facts["clearly_above"] else "is not clearly above"
+    below = " from chance" if trivial["auc"] < CHANCE else ""
     return (
         f"The network (AUC {_with_interval(network['auc'], network['interval'])}) {verdict} numbers that know no anatomy "
         f"(AUC {_with_interval(trivial['auc'], trivial['interval'])}) on the same pictures; "
-        f"the difference is {_with_interval(difference['value'], difference['interval'])}."
+        f"the difference{below} is {_with_interval(difference['value'], difference['interval'])}."
     )

@@ -69,8 +69,11 @@ def _public_part(part: str) -> str:
         pieces = urlsplit(part)
     except ValueError:
         return part.split("://", 1)[0] + "://…"
+    # A path of this machine is nobody else's business; the file's own name says enough.
+    last = pieces.path.rstrip("/").rpartition("/")[2]
     if pieces.scheme in ("file", "local"):
-        # A path of this machine is nobody else's business; the file's own name says enough.
-        return f"{pieces.scheme}://…/{pieces.path.rstrip('/').rpartition('/')[2]}"
+        return f"{pieces.scheme}://…/{last}"
+    if not pieces.scheme and "/" in pieces.path:
+        return f"…/{last}"
     host = pieces.netloc.rpartition("@")[2]
     return urlunsplit((pieces.scheme, host, pieces.path, "", ""))

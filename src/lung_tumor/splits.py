@@ -65,9 +65,9 @@ def assign_splits(manifest: pd.DataFrame, options: SplitOptions, seed: int) -> p
     if options.given == "keep" and (manifest["given_split"] != "").any():
         assigned = _given_splits(manifest)
         leaking = _leaking(manifest, assigned)
-        reason = "it leaks: the source puts it in " + manifest["given_split"] + ", and what it shows also in "
+        reason = "it leaks: the source puts it in " + manifest["given_split"] + ", and its group also in "
         manifest.loc[leaking, "reason"] = (reason + manifest["group"].map(assigned))[leaking]
-        manifest.loc[leaking, "verdict"] = QUARANTINED
+        manifest.loc[leaking, ["verdict", "copy_of"]] = [QUARANTINED, ""]
     usable = manifest[manifest["verdict"] == ACCEPTED]
     sizes = pd.crosstab(usable["group"], usable["label"])
     if assigned:
@@ -93,7 +93,8 @@ def deal(sizes: pd.DataFrame, shares: Mapping[str, float], seed: str) -> dict[st
         seed: shuffles groups of equal size.
 
     Returns:
-        The part of each group. No part is left without a class that has at least as many groups as there are parts.
+        The part of each group. Where groups hold one class each, no part is left without a class that has at least as many
+        groups as there are parts.
     """
 
     def shuffled(group: str) -> str:
@@ -129,8 +130,10 @@ def _given_splits(manifest: pd.DataFrame) -> dict[str, str]:
 
 
 def _leaking(manifest: pd.DataFrame, assigned: Mapping[str, str]) -> pd.Series:
+    """Accepted files of a later split than their group's, and with each of them the copies that it stood for."""
     elsewhere = manifest["given_split"] != manifest["group"].map(assigned)
-    return (manifest["verdict"] == ACCEPTED) & (manifest["given_split"] != "") & elsewhere
+    leaking = (manifest["verdict"] == ACCEPTED) & (manifest["given_split"] != "") & elsewhere
+    return leaking | manifest["copy_of"].isin(manifest.loc[leaking, "path"])
 
 
 def _deal_missing(sizes: pd.DataFrame, assigned: Mapping[str, str], options: SplitOptions, seed: int) -> dict[str, str]:

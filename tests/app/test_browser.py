@@ -46,7 +46,7 @@ def artifacts() -> Path:
 
 
 def upload(page: Page, content: bytes, name: str = "slice.png") -> None:
-    page.get_by_label("Slice, as PNG or JPEG").set_input_files({"name": name, "mimeType": "", "buffer": content})
+    page.get_by_label("Slice, as PNG, JPEG or DICOM").set_input_files({"name": name, "mimeType": "", "buffer": content})
     page.get_by_role("button", name="Classify slice").click()
     page.wait_for_load_state()
 
@@ -105,7 +105,7 @@ def test_a_text_file_named_png_is_explained(page):
 def test_a_file_above_the_limit_is_refused_before_it_is_sent(page, tmp_path):
     (tmp_path / "slice.png").write_bytes(bytes(17 * 2**20))
     page.goto("/")
-    page.get_by_label("Slice, as PNG or JPEG").set_input_files(tmp_path / "slice.png")
+    page.get_by_label("Slice, as PNG, JPEG or DICOM").set_input_files(tmp_path / "slice.png")
     expect(page.get_by_role("status")).to_contain_text("17.0 MiB; at most 16 MiB")
     page.get_by_role("button", name="Classify slice").click()
     expect(page.get_by_role("button", name="Classify slice")).to_be_enabled()
@@ -127,10 +127,10 @@ def test_a_dropped_slice_is_taken(page, bright):
 
 def test_the_keyboard_alone_reaches_the_button(page, bright):
     page.goto("/")
-    page.get_by_label("Slice, as PNG or JPEG").set_input_files(
+    page.get_by_label("Slice, as PNG, JPEG or DICOM").set_input_files(
         {"name": "slice.png", "mimeType": "image/png", "buffer": bright}
     )
-    page.get_by_label("Slice, as PNG or JPEG").focus()
+    page.get_by_label("Slice, as PNG, JPEG or DICOM").focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("adenocarcinoma")
@@ -155,7 +155,7 @@ def test_it_works_without_javascript(browser, server, bright, tmp_path):
     expect(page.get_by_role("heading", level=1)).to_contain_text("adenocarcinoma")
     # Above the limit, the server's own words must reach the browser.
     (tmp_path / "slice.png").write_bytes(bright + bytes(17 * 2**20))
-    page.get_by_label("Slice, as PNG or JPEG").set_input_files(tmp_path / "slice.png")
+    page.get_by_label("Slice, as PNG, JPEG or DICOM").set_input_files(tmp_path / "slice.png")
     page.get_by_role("button", name="Classify slice").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("The upload is too large")
     context.close()

@@ -126,7 +126,7 @@ def test_what_needs_no_network_exists(cache: Path, tmp_path: Path) -> None:
         (f"https://drive.google.com/file/d/{ARCHIVE_ID}/view?usp=sharing", "https://drive.google.com/file/d/"),
         ("s3://bucket/slices.zip", "s3://bucket/slices.zip"),
         ("https://host/a.zip?x=1&y=a=b", "https://host/a.zip"),
-        ("~/chest ct", "~/chest ct"),
+        ("~/chest ct", "…/chest ct"),
     ],
 )
 def test_the_command_line_carries_every_form_of_source(cache: Path, typed: str, shown: str) -> None:

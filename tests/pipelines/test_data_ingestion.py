@@ -13,7 +13,7 @@ from kedro.io import DataCatalog
 from PIL import Image
 
 from lung_tumor.classes import ClassOptions
-from lung_tumor.consistency import manifest_digest
+from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.groups import GroupOptions
 from lung_tumor.imaging import PreparationOptions, decode, prepare
 from lung_tumor.phantom import PhantomOptions, draw_slice
@@ -76,6 +76,7 @@ def test_provenance_says_what_all_else_is_made_from(ran_two: DataCatalog) -> Non
         "warnings": ran_two.load("audit")["warnings"],
         "few_groups": [f"{label}: 8 independent pictures behind 9 files" for label in ("adenocarcinoma", "normal")],
         "manifest_digest": manifest_digest(ran_two.load("manifest"), ran_two.load("duplicate_pairs")),
+        "audit_digest": audit_digest(ran_two.load("audit"), ran_two.load("shortcut_scores")),
         "preparation": PREPARATION.to_dict(),
     }
     assert PreparationOptions(**provenance["preparation"]) == PREPARATION

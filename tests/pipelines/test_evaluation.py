@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog
 
-from lung_tumor.errors import LeakError
+from lung_tumor.errors import LeakError, StaleError
 from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, accepted
@@ -84,6 +84,14 @@ def test_a_leak_stops_the_evaluation_before_a_slice_is_predicted(ran_two: DataCa
     manifest.loc[held_out, "digest"] = manifest.loc[learnt, "digest"]
     with pytest.raises(LeakError, match=r"digest value\(s\) stand in more than one split"):
         run(pipeline, {**given, "manifest": manifest, "prepared_slices": {}})
+
+
+def test_the_audit_of_another_data_set_stops_the_evaluation(ran_two: DataCatalog) -> None:
+    pipeline = evaluation.create_pipeline()
+    given = {name: ran_two.load(name) for name in pipeline.inputs()}
+    silenced = {**given["audit"], "warnings": []}
+    with pytest.raises(StaleError, match="not of the run that prepared these slices"):
+        run(pipeline, {**given, "audit": silenced, "prepared_slices": {}})
 
 
 def test_misclassified_slices_are_shown_most_confident_first_and_not_more_than_a_page_holds() -> None:

@@ -16,6 +16,7 @@ _DEFAULTS = {
     "height": 64,
     "copy_of": "",
     "given_split": "",
+    "preparation": "",
     "coloured": 0.0,
     "patient": "",
     "study": "",

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lung_tumor import __version__, dataset_card, dataset_facts, figures, shortcuts, trivial
 from lung_tumor.audit import require_every_class
-from lung_tumor.consistency import manifest_digest
+from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.duplicates import DuplicateOptions, View
 from lung_tumor.embedding import EmbeddingOptions, embed
 from lung_tumor.groups import GroupOptions, join_groups, origins_of_groups
@@ -120,9 +120,10 @@ def describe_source(
     pairs: pd.DataFrame,
     slices: Partitions,
     facts: dict[str, Any],
+    scores: pd.DataFrame,
     options: PreparationOptions,
 ) -> dict[str, Any]:
-    """Facts about the source that everything made from it must carry; written last, when all the rest is."""
+    """Facts about the source that everything made from it must carry; written after all that later pipelines read."""
     return {
         "source": source.name,
         "synthetic": facts["synthetic"],
@@ -133,6 +134,7 @@ def describe_source(
         "warnings": facts["warnings"],
         "few_groups": facts["few_groups"],
         "manifest_digest": manifest_digest(manifest, pairs),
+        "audit_digest": audit_digest(facts, scores),
         "preparation": options.to_dict(),
     }
 

@@ -16,6 +16,7 @@ from lung_tumor.pipelines.data_ingestion.nodes import (
     prepare_slices,
     write_dataset_card,
 )
+from lung_tumor.prepared import name_preparation
 from lung_tumor.splits import assign_splits
 
 PREPARATION = "params:data_ingestion.preparation"
@@ -73,9 +74,10 @@ def _audit() -> list[Node]:
         Node(
             assign_splits,
             inputs=["grouped_files", "params:data_ingestion.split", "params:seed"],
-            outputs="manifest",
+            outputs="split_files",
             name="assign_splits",
         ),
+        Node(name_preparation, inputs=["split_files", PREPARATION], outputs="manifest", name="name_preparation"),
     ]
 
 
@@ -89,7 +91,15 @@ def _prepare() -> list[Node]:
         ),
         Node(
             describe_source,
-            inputs=["chosen_source", "manifest", "duplicate_pairs", "prepared_slices", "audit", PREPARATION],
+            inputs=[
+                "chosen_source",
+                "manifest",
+                "duplicate_pairs",
+                "prepared_slices",
+                "audit",
+                "shortcut_scores",
+                PREPARATION,
+            ],
             outputs="provenance",
             name="describe_source",
         ),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lung_tumor import figures, report
 from lung_tumor import metrics as measures
 from lung_tumor.classifier import Classifier
-from lung_tumor.consistency import require_same_origin, require_unseen, require_whole
+from lung_tumor.consistency import require_own_audit, require_same_origin, require_unseen, require_whole
 from lung_tumor.features import run_in_batches
 from lung_tumor.manifest import TEST, accepted
 from lung_tumor.prepared import Partitions, read_slices
@@ -21,10 +21,16 @@ MOST_PICTURES = 48
 
 
 def check_before_evaluation(
-    classifier: Classifier, manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: dict[str, Any]
+    classifier: Classifier,
+    manifest: pd.DataFrame,
+    pairs: pd.DataFrame,
+    audit: dict[str, Any],
+    scores: pd.DataFrame,
+    provenance: dict[str, Any],
 ) -> pd.DataFrame:
-    """Pass on a manifest whose test split this classifier cannot have seen."""
+    """Pass on a manifest whose test split this classifier cannot have seen, and whose audit is its own."""
     checked = require_whole(manifest, pairs, provenance)
+    require_own_audit(audit, scores, provenance)
     require_same_origin(classifier.metadata, provenance)
     require_unseen(classifier.metadata, checked)
     return checked
@@ -41,16 +47,17 @@ def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFr
 
 
 def compare_with_shortcuts(
-    predictions: pd.DataFrame, scores: pd.DataFrame, options: ComparisonOptions, seed: int
+    predictions: pd.DataFrame, scores: pd.DataFrame, audit: dict[str, Any], options: ComparisonOptions, seed: int
 ) -> dict[str, Any]:
-    """The network beside what numbers of the files know without anatomy, on the same test pictures."""
+    """The network beside what numbers know without anatomy, of files or of prepared slices, whichever know more."""
     classes = _classes(predictions)
+    stronger = max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
     trivial = predictions[["pixels"]].merge(scores, on="pixels", how="left", validate="one_to_one")
     return compare_with_network(
         measures.class_indices(predictions["label"].tolist(), classes),
         predictions["group"].tolist(),
         predictions[[f"p_{name}" for name in classes]].to_numpy(),
-        trivial[[f"before_{name}" for name in classes]].to_numpy(),
+        trivial[[f"{stronger}_{name}" for name in classes]].to_numpy(),
         classes,
         options,
         seed,

@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
         [
             Node(
                 check_before_evaluation,
-                inputs=["classifier", "manifest", "duplicate_pairs", "provenance"],
+                inputs=["classifier", "manifest", "duplicate_pairs", "audit", "shortcut_scores", "provenance"],
                 outputs="evaluated_manifest",
                 name="check_evaluation_leaks",
             ),
@@ -34,7 +34,7 @@ def create_pipeline() -> Pipeline:
             Node(to_facts, inputs="classifier", outputs="classifier_facts", name="read_classifier_facts"),
             Node(
                 compare_with_shortcuts,
-                inputs=["predictions", "shortcut_scores", "params:evaluation.comparison", "params:seed"],
+                inputs=["predictions", "shortcut_scores", "audit", "params:evaluation.comparison", "params:seed"],
                 outputs="comparison",
                 name="compare_with_shortcuts",
             ),
