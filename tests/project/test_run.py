@@ -289,6 +289,8 @@ def test_a_folder_with_three_classes_runs_to_its_end(finished: Path, tmp_path: P
     shutil.copytree(drawn, slices)
     for number, picture in enumerate(sorted((slices / "normal").iterdir())[:8]):
         pixels = cv2.imread(str(picture), cv2.IMREAD_GRAYSCALE)
+        # Left under its old label too, it would be a conflict.
+        picture.unlink()
         cv2.circle(pixels, (180 + 10 * number, 256), 40, 255, 12)
         (slices / "ring sign").mkdir(exist_ok=True)
         assert cv2.imwrite(str(slices / "ring sign" / f"{number} - Copy (1).png"), pixels)
