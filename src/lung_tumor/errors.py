@@ -25,5 +25,9 @@ class StaleError(LungTumorError):
     """Artifacts of two different runs were about to be used together."""
 
 
+class StoreError(LungTumorError):
+    """The feature store cannot be opened."""
+
+
 class ExportError(LungTumorError):
     """An exported model does not answer as the model it was made from."""

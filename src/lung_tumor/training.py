@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from lung_tumor import fitting, network
 from lung_tumor.classifier import Classifier
-from lung_tumor.features import BATCH, Activations, run_in_batches
+from lung_tumor.feature_store import FeatureStore
+from lung_tumor.features import BATCH, Activations, run_in_batches, run_with_store
 from lung_tumor.fitting import FittingOptions, History, LabelledActivations, best_epoch
 from lung_tumor.imaging import Pixels
 
@@ -17,13 +18,24 @@ if TYPE_CHECKING:
     import keras
 
 
-def frozen_activations(classifier: Classifier, slices: Iterable[Pixels], total: int) -> Activations:
-    """Run the frozen part of the network once over prepared slices, each (size, size) uint8.
+def frozen_activations(
+    classifier: Classifier, slices: Iterable[Pixels], total: int, store: FeatureStore | None = None
+) -> Activations:
+    """Run the frozen part of the network over prepared slices, each (size, size) uint8.
+
+    Args:
+        classifier: trained or not; its frozen part alone is used.
+        slices: read a few at a time.
+        total: number of slices.
+        store: gives what it knows and keeps what is computed; None computes everything.
 
     Returns:
         One float32 array, ``total`` rows, for each activation that the trainable part reads.
     """
-    return run_in_batches(network.frozen_prefix(classifier.model), slices, total, "Frozen VGG16 pass")
+    prefix, title = network.frozen_prefix(classifier.model), "Frozen VGG16 pass"
+    if store is None:
+        return run_in_batches(prefix, slices, total, title)
+    return run_with_store(prefix, slices, total, title, store)
 
 
 def train(

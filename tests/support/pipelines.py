@@ -13,6 +13,7 @@ from lung_tumor import network
 from lung_tumor.classes import ClassOptions
 from lung_tumor.duplicates import DuplicateOptions
 from lung_tumor.embedding import EmbeddingOptions
+from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions
 from lung_tumor.groups import GroupOptions
 from lung_tumor.network import NetworkOptions
@@ -79,6 +80,7 @@ def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
     inputs = {
         **ingestion_options(seed=seed),
         "slice_source": tiny_source(folder, CLASSES[:classes]),
+        "feature_store": FeatureStore(folder / "features.sqlite", 2**30),
         "imagenet_weights": pretrained(NETWORKS[classes]),
         "params:evaluation.comparison": ComparisonOptions(draws=100),
         "params:model_prep.network": NETWORKS[classes],

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lung_tumor import export, figures, training
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin, training_digest
+from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, LabelledActivations
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.metrics import class_indices
@@ -24,12 +25,16 @@ EXPORT_CHECKS = 16
 
 
 def extract_features(
-    slices: Partitions, manifest: pd.DataFrame, classifier: Classifier, provenance: dict[str, Any]
+    slices: Partitions,
+    manifest: pd.DataFrame,
+    classifier: Classifier,
+    provenance: dict[str, Any],
+    store: FeatureStore,
 ) -> Features:
     """Activations of the frozen part for every training and validation picture, with the pixel digests they belong to."""
     require_same_origin(classifier.metadata, provenance)
     rows = accepted(manifest, TRAINING, VALIDATION)
-    values = training.frozen_activations(classifier, read_slices(slices, rows), len(rows))
+    values = training.frozen_activations(classifier, read_slices(slices, rows), len(rows), store)
     return {"pixels": rows["pixels"].to_numpy(dtype=str), **{f"activation{i}": part for i, part in enumerate(values)}}
 
 

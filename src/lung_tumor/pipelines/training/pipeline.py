@@ -23,7 +23,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 extract_features,
-                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier", "provenance"],
+                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier", "provenance", "feature_store"],
                 outputs="features",
                 name="extract_features",
             ),
