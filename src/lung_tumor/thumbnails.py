@@ -13,10 +13,8 @@ from lung_tumor import dicom
 from lung_tumor.dicom import Window
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import FORMATS, MAX_PIXELS, Pixels, decode
+from lung_tumor.pages import THUMBNAIL_SIDE
 from lung_tumor.sources import SliceSource
-
-SIDE = 128
-"""Longest side, pixels."""
 
 
 def thumbnails(source: SliceSource, paths: Iterable[str], window: Window) -> dict[str, Pixels]:
@@ -45,7 +43,7 @@ def draw_thumbnail(content: bytes, window: Window) -> Pixels:
                 raise SliceError(
                     f"the picture is {picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are read"
                 )
-            picture.draft("L", (SIDE, SIDE))
+            picture.draft("L", (THUMBNAIL_SIDE, THUMBNAIL_SIDE))
             return _shrunk(np.asarray(picture.convert("L"), dtype=np.uint8))
     except SliceError:
         raise
@@ -54,6 +52,6 @@ def draw_thumbnail(content: bytes, window: Window) -> Pixels:
 
 
 def _shrunk(pixels: Pixels) -> Pixels:
-    scale = min(1.0, SIDE / max(pixels.shape))
+    scale = min(1.0, THUMBNAIL_SIDE / max(pixels.shape))
     size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
