@@ -81,6 +81,14 @@ serve: $(READY)  ## Serve the upload page at http://127.0.0.1:8080
 repro: $(READY)  ## Reproduce the pipelines through DVC; what has not changed is not run
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dvc repro
 
+.PHONY: bench
+bench: $(READY)  ## Training against the conventional recipe, frozen pass, growth, start-up; an hour: make bench [SOURCE=folder]
+	@$(BIN)/python benchmarks/training.py $(if $(SOURCE),--source "$(SOURCE)" --name given)
+
+.PHONY: bench-quick
+bench-quick: $(READY)  ## The same on next to nothing, in three minutes: does it still run?
+	@$(BIN)/python benchmarks/training.py --quick
+
 .PHONY: bench-run
 bench-run: $(READY)  ## Time the whole run against one bare VGG16 pass
 	@$(BIN)/python benchmarks/run_against_pass.py

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from lung_tumor import export, network, training
+from lung_tumor import export, network
 from lung_tumor.classifier import Classifier
 from lung_tumor.errors import ExportError
 from lung_tumor.imaging import to_network_input
@@ -24,7 +24,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def standardised(options: NetworkOptions, classes: tuple[str, ...] = ("a", "b")) -> Classifier:
     """Untrained, but with moments that an exporter could lose, and probabilities that differ from slice to slice."""
     made = small_classifier(classes, options)
-    network.set_standardisation(made.model, training.frozen_activations(made, pixels(20, seed=8), 20))
+    features = network.frozen_prefix(made.model).predict_on_batch(to_network_input(pixels(20, seed=8)))
+    network.set_standardisation(made.model, features if isinstance(features, list) else [features])
     return made
 
 

@@ -13,9 +13,9 @@ from lung_tumor import figures
 from tests.support.data_sets import facts_of, files_of, small, small_pairs
 
 ROWS = [
-    {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6},
-    {"epoch": 2, "loss": 0.5, "val_loss": 0.4, "accuracy": 0.7, "val_accuracy": 0.8},
-    {"epoch": 3, "loss": 0.3, "val_loss": 0.6, "accuracy": 0.9, "val_accuracy": 0.7},
+    {"epoch": 1, "loss": 0.9, "val_loss": 0.8, "accuracy": 0.5, "val_accuracy": 0.6, "kept": 0.0},
+    {"epoch": 2, "loss": 0.5, "val_loss": 0.4, "accuracy": 0.7, "val_accuracy": 0.8, "kept": 1.0},
+    {"epoch": 3, "loss": 0.3, "val_loss": 0.6, "accuracy": 0.9, "val_accuracy": 0.7, "kept": 0.0},
 ]
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -43,7 +49,7 @@ def stored(run_id: str) -> Run:
 def test_every_option_has_a_column_of_its_own(run: str) -> None:
     HOOKS.before_node_run(
         inputs={
-            "params:training.fitting": FittingOptions(epochs=7, class_weights="none"),
+            "params:training.head": FittingOptions(epochs=7, class_weights="none"),
             "params:data_ingestion.preparation": PreparationOptions(percentiles=(2.0, 98.0)),
             "params:seed": 3,
             "manifest": SplitOptions(),
@@ -51,15 +57,15 @@ def test_every_option_has_a_column_of_its_own(run: str) -> None:
     )
     logged = stored(run).data.params
     assert {name: value for name, value in logged.items() if name.startswith("training.")} == {
-        "training.fitting.epochs": "7",
-        "training.fitting.batch_size": "32",
-        "training.fitting.learning_rate": "0.001",
-        "training.fitting.fine_tuning_rate": "1e-05",
-        "training.fitting.patience": "20",
-        "training.fitting.class_weights": "none",
+        "training.head.epochs": "7",
+        "training.head.batch_size": "32",
+        "training.head.learning_rate": "0.001",
+        "training.head.warm_up": "0",
+        "training.head.patience": "20",
+        "training.head.class_weights": "none",
     }
     assert logged["data_ingestion.preparation.percentiles"] == "(2.0, 98.0)"
-    assert {name.rpartition(".")[0] for name in logged} == {"training.fitting", "data_ingestion.preparation"}
+    assert {name.rpartition(".")[0] for name in logged} == {"training.head", "data_ingestion.preparation"}
 
 
 def test_options_that_several_nodes_receive_are_logged_without_complaint(run: str) -> None:
@@ -127,6 +133,21 @@ def catalog(*names: str, seed: object = 3) -> DataCatalog:
     return DataCatalog({**parameters, "parameters": MemoryDataset({}), "params:seed": MemoryDataset(seed)})
 
 
+def test_a_run_that_is_still_open_at_the_end_of_the_process_was_killed(tmp_path: Path) -> None:
+    code = f"""
+        import mlflow
+        from lung_tumor.hooks import TrackingHooks
+        mlflow.set_tracking_uri("sqlite:///{tmp_path / "mlflow.db"}")
+        TrackingHooks().before_pipeline_run(run_params={{}})
+        mlflow.start_run()
+        raise KeyboardInterrupt
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, capture_output=True, text=True)
+    assert "KeyboardInterrupt" in done.stderr
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("select status from runs").fetchall() == [("KILLED",)]
+
+
 @pytest.fixture(scope="module")
 def check() -> ParameterHooks:
     configure_project("lung_tumor")
@@ -134,14 +155,14 @@ def check() -> ParameterHooks:
 
 
 def test_parameters_that_a_node_or_the_catalog_reads_are_let_through(check: ParameterHooks) -> None:
-    names = ("source", "training", "training.fitting", "training.fitting.epochs", "data_ingestion.preparation.size")
+    names = ("source", "training", "training.head", "training.head.epochs", "data_ingestion.preparation.size")
     check.before_pipeline_run(catalog=catalog(*names))
 
 
-@pytest.mark.parametrize("name", ["traning.fitting.epochs", "sorce", "training.epochs", "training.fittings"])
+@pytest.mark.parametrize("name", ["traning.head.epochs", "sorce", "training.epochs", "training.heads"])
 def test_a_parameter_that_nothing_reads_stops_the_run(check: ParameterHooks, name: str) -> None:
     with pytest.raises(ValueError, match=rf"unknown parameter '{name}'; known are data_ingestion.classes, .*source"):
-        check.before_pipeline_run(catalog=catalog("training.fitting", name))
+        check.before_pipeline_run(catalog=catalog("training.head", name))
 
 
 def test_a_run_is_tagged_with_no_path_of_this_machine_and_no_credential() -> None:

@@ -33,7 +33,6 @@ def answer(model: keras.Model, *given: np.ndarray) -> list[np.ndarray]:
         ({"frozen_blocks": -1}, "received -1"),
         ({"feature_blocks": []}, r"feature_blocks must be one or more of \[1, 2, 3, 4, 5\], received \(\)"),
         ({"feature_blocks": [5, 6]}, r"received \(5, 6\)"),
-        ({"frozen_blocks": 4, "feature_blocks": [3, 4]}, r"leaves block5 to train, but the head reads blocks \(3, 4\)"),
         ({"head": "mean"}, "head must be one of .* received 'mean'"),
         ({"hidden_units": [8, 0]}, r"hidden_units must be positive, received \(8, 0\)"),
         ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), received 1.0"),
@@ -47,6 +46,32 @@ def test_an_impossible_option_is_named_with_its_value(options: dict[str, object]
 
 def test_blocks_are_read_from_shallow_to_deep_whatever_the_order_given() -> None:
     assert NetworkOptions(feature_blocks=[5, 3]) == NetworkOptions(feature_blocks=(3, 5))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("frozen", "features", "read"),
+    [
+        (5, (4,), (4,)),
+        (4, (4,), (4, 5)),
+        (4, (3, 4), (3, 4, 5)),
+        (4, (5,), (5,)),
+        (2, (1, 2), (1, 2, 5)),
+        (3, (4,), (4,)),
+        (0, (1,), (1,)),
+    ],
+)
+def test_the_head_reads_the_last_block_too_where_it_would_read_nothing_that_trains(
+    frozen: int, features: tuple[int, ...], read: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "BLOCKS", NARROW)
+    options = NetworkOptions(frozen_blocks=frozen, feature_blocks=features)
+    assert options.feature_blocks == features
+    assert options.read_blocks == read
+    model = network.build(2, options, SIZE)
+    found = [int(layer.name[5]) for layer in model.layers if layer.name.endswith("_features")]
+    assert found == list(read)
+    trained = {layer.name[5] for layer in model.layers if "_conv" in layer.name and layer.trainable}
+    assert trained == {str(block) for block in range(frozen + 1, read[-1] + 1)}
 
 
 # --- Shapes ----------------------------------------------------------------------------------------------------------
@@ -176,17 +201,47 @@ def test_the_parts_put_together_are_the_whole(
     activations = answer(network.frozen_prefix(model), PIXELS)
     np.testing.assert_allclose(answer(network.trainable_tail(model), *activations)[0], expected, atol=1e-6)
 
-    blocks = network.trainable_blocks(model)
     trains = {number for number in range(1, max(feature_blocks) + 1) if number > frozen_blocks}
-    assert (blocks is not None) == bool(trains)
-    features = activations if blocks is None else [*activations[:-1], *answer(blocks, activations[-1])]
-    assert len(features) == len(feature_blocks)
-    np.testing.assert_allclose(answer(network.head(model), *features)[0], expected, atol=1e-6)
+    assert network.trains_blocks(model) == bool(trains)
+    assert len(network.feature_cuts(model)) == len(feature_blocks)
+    if not trains:
+        np.testing.assert_allclose(answer(network.head(model), *activations)[0], expected, atol=1e-6)
 
     convolutions = {layer.name[5]: layer.trainable for layer in model.layers if "_conv" in layer.name}
     assert {int(number) for number, trainable in convolutions.items() if trainable} == trains
     assert not network.frozen_prefix(model).trainable_weights
     assert len(network.trainable_tail(model).trainable_weights) == len(model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"feature_blocks": (4,)}, ["block4 average"]),
+        ({"feature_blocks": (3, 5), "head": "max"}, ["block3 max", "block5 max"]),
+        ({"feature_blocks": (2,), "head": "flatten"}, ["block2 flatten"]),
+        ({"frozen_blocks": 4, "feature_blocks": (3, 4)}, ["block3 average", "block4 average", "block4 positions"]),
+        ({"frozen_blocks": 3, "feature_blocks": (4, 5)}, ["block3 positions"]),
+        ({"frozen_blocks": 0, "feature_blocks": (1,)}, ["block0 positions"]),
+    ],
+)
+def test_the_cuts_name_what_the_frozen_part_gives_in_its_order(
+    options: dict[str, object], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "BLOCKS", NARROW)
+    model = build(**options)
+    cuts = network.cuts(model)
+    assert [str(cut) for cut in cuts] == expected
+    activations = answer(network.frozen_prefix(model), PIXELS)
+    sides = {cut: SIZE >> cut.block for cut in cuts}
+    channels = {cut: NARROW[cut.block - 1][1] if cut.block else 3 for cut in cuts}
+    shapes = {
+        cut: {
+            "positions": (sides[cut], sides[cut], channels[cut]),
+            "flatten": (sides[cut] ** 2 * channels[cut],),
+        }.get(cut.kind, (channels[cut],))
+        for cut in cuts
+    }
+    assert [values.shape[1:] for values in activations] == [shapes[cut] for cut in cuts]
 
 
 def test_the_parts_share_their_weights_with_the_whole() -> None:

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lung_tumor.metrics import classification_metrics
-from lung_tumor.report import caveats, count_table, render, summarise
+from lung_tumor.report import caveats, count_table, render, summarise, training_sentences
 from tests.support.data_sets import facts_of, files_of
 from tests.support.html_pages import Page
+from tests.support.training_facts import TRAINING
 
 AUDIT = facts_of(
     files_of(
@@ -46,6 +47,7 @@ def metrics(
     trivial = {"trivial": {"auc": 0.25}, "clearly_above": clearly_above, "sentence": "The network against numbers."}
     shortcuts = {"dataset": AUDIT["shortcuts"], "test": trivial}
     facts = {"source": source, "synthetic": synthetic, "version": "9.8.7", "few_groups": AUDIT["few_groups"]}
+    facts["training"] = TRAINING
     return {"test": test, "classes": ["sick", "well"], "shortcuts": shortcuts, **facts}
 
 
@@ -140,6 +142,21 @@ def test_names_from_the_source_cannot_become_markup() -> None:
 
 def test_without_a_mistake_the_page_says_none() -> None:
     assert "Misclassified test slices None." in page(misclassified=[]).text
+
+
+def test_the_page_says_how_it_was_trained() -> None:
+    assert training_sentences(TRAINING) == [
+        "The frozen part of VGG16 was passed once for each of 18 slices, computed in float32 by MNN (Winograd convolutions).",
+        (
+            "Decisions from these activations and from the whole network in float32 are equal on 100.0 % of 4 validation "
+            "slices (largest difference of a probability 0.0003)."
+        ),
+        "No block of VGG16 was fine-tuned; the head alone learnt.",
+    ]
+    features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
+    told = training_sentences({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
+    assert "42 slices (18 pictures; of those to learn from, 2 changed views each), computed" in told[0]
+    assert told[2] == "It did harm."
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lung_tumor import network, training
 from lung_tumor.classifier import Classifier
-from lung_tumor.fitting import FittingOptions, LabelledActivations
+from lung_tumor.cohort import Cohort
+from lung_tumor.computation import Computation
+from lung_tumor.features import Remembered
+from lung_tumor.fitting import FittingOptions
+from lung_tumor.frozen_pass import frozen_pass
 from lung_tumor.imaging import to_network_input
 from lung_tumor.metrics import class_indices
 from lung_tumor.network import NetworkOptions
-from tests.support.classifiers import NARROW, pixels, small_classifier, weights_by_layer
+from lung_tumor.tail_learner import TailLearner
+from lung_tumor.training import FINE_TUNED, HEAD, Fitted, judge_fine_tuning
+from tests.support.classifiers import NARROW, openers, pixels, small_classifier, weights_by_layer
 
-OPTIONS = FittingOptions(epochs=2, batch_size=6, learning_rate=0.01, fine_tuning_rate=0.001, patience=2)
+OPTIONS = FittingOptions(epochs=2, batch_size=6, learning_rate=0.01, patience=2)
+FINE_TUNING = FittingOptions(epochs=2, batch_size=6, learning_rate=0.001, patience=2)
 LABELS = np.array([0, 1] * 6)
 
 
@@ -24,13 +32,29 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network, "BLOCKS", NARROW)
 
 
-def activations(classifier: Classifier, slices: np.ndarray, labels: np.ndarray) -> LabelledActivations:
-    return LabelledActivations(training.frozen_activations(classifier, slices, len(slices)), labels)
+def cohort_of(classifier: Classifier, *parts: np.ndarray, labels: np.ndarray) -> Cohort:
+    """Pictures of several parts, each with the same labels, without further views."""
+    slices = np.concatenate(parts)
+    run = frozen_pass(classifier.model, network.every_cut(classifier.model), Computation("keras", "float32"))
+    return Cohort(
+        remembered=Remembered(openers(slices), run, None),
+        first=np.arange(len(slices)),
+        views=np.zeros(len(slices), np.intp),
+        labels=np.tile(labels, len(parts)),
+        groups=[str(number) for number in range(len(slices))],
+        folds=np.zeros(len(slices), np.int64),
+    )
 
 
-def train(classifier: Classifier, options: FittingOptions = OPTIONS, seed: int = 1) -> list[dict[str, float]]:
-    seen, unseen = (activations(classifier, pixels(12, seed=number), LABELS) for number in (1, 2))
-    return training.train(classifier, seen, unseen, options, seed)
+def train(
+    classifier: Classifier, fine_tuning: FittingOptions = FINE_TUNING, seed: int = 1, checkpoint: Path | None = None
+) -> Fitted:
+    """Learn from twelve pictures and stop by twelve others."""
+    cohort = cohort_of(classifier, pixels(12, seed=1), pixels(12, seed=2), labels=LABELS)
+    seen, unseen = np.arange(12), np.arange(12, 24)
+    return training.train(
+        classifier.model, cohort, seen, unseen, OPTIONS, fine_tuning, seed, checkpoint=checkpoint, quiet=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,8 +70,11 @@ def test_frozen_layers_stay_bit_for_bit_and_trainable_ones_change(options: Netwo
     classifier = small_classifier(options=options)
     before = weights_by_layer(classifier.model)
     # Validated on what it learns from, so that fine-tuning is an improvement and is kept.
-    seen = activations(classifier, pixels(12, seed=1), LABELS)
-    history = training.train(classifier, seen, seen, OPTIONS, seed=1)
+    cohort, same_pictures = cohort_of(classifier, pixels(12, seed=1), labels=LABELS), np.arange(12)
+    fitted = training.train(
+        classifier.model, cohort, same_pictures, same_pictures, OPTIONS, FINE_TUNING, seed=1, quiet=True
+    )
+    history = fitted.history
     after = weights_by_layer(classifier.model)
 
     def same(name: str) -> bool:
@@ -60,14 +87,14 @@ def test_frozen_layers_stay_bit_for_bit_and_trainable_ones_change(options: Netwo
     assert ("hidden1" in before) == bool(options.hidden_units)
     assert [row["epoch"] for row in history] == list(range(1, len(history) + 1))
     assert {row["phase"] for row in history} == ({0.0} if options.frozen_blocks == 5 else {0.0, 1.0})
+    assert [row["phase"] for row in history if row["kept"]] == [1.0 if fitted.chosen == FINE_TUNED else 0.0]
 
 
 def test_fine_tuning_that_makes_validation_worse_is_undone() -> None:
     classifier = small_classifier(options=NetworkOptions(frozen_blocks=4, feature_blocks=(4, 5)))
     before = weights_by_layer(classifier.model)
-    history = train(
-        classifier, FittingOptions(epochs=3, batch_size=6, learning_rate=0.001, fine_tuning_rate=0.9, patience=1)
-    )
+    fitted = train(classifier, FittingOptions(epochs=3, batch_size=6, learning_rate=0.9, patience=1))
+    history = fitted.history
     after = weights_by_layer(classifier.model)
     losses = {phase: min(row["val_loss"] for row in history if row["phase"] == phase) for phase in (0.0, 1.0)}
     assert losses[1.0] > losses[0.0]
@@ -75,22 +102,78 @@ def test_fine_tuning_that_makes_validation_worse_is_undone() -> None:
     assert not np.array_equal(before["logits"][0], after["logits"][0])
 
 
-def test_activations_are_those_of_the_frozen_part() -> None:
-    classifier = small_classifier(options=NetworkOptions(frozen_blocks=1, feature_blocks=(1, 2)))
-    slices = pixels(5)
-    expected = network.frozen_prefix(classifier.model).predict_on_batch(to_network_input(slices))
-    received = training.frozen_activations(classifier, slices, len(slices))
-    assert [part.shape for part in received] == [(5, 4), (5, 16, 16, 4)]
-    for left, right in zip(received, expected, strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-4)
+def test_what_is_chosen_predicts_as_the_network_that_is_left() -> None:
+    for rate in (0.001, 0.9):
+        classifier = small_classifier(options=NetworkOptions(frozen_blocks=4, feature_blocks=(4, 5), dropout=0.2))
+        fitted = train(classifier, FittingOptions(epochs=3, batch_size=6, learning_rate=rate, patience=1))
+        whole = classifier.model.predict_on_batch(to_network_input(pixels(12, seed=2)))
+        np.testing.assert_allclose(fitted.predict(np.arange(12, 24)), whole, atol=1e-4)
+        np.testing.assert_allclose(fitted.validation[fitted.chosen], whole, atol=1e-4)
+
+
+def test_interrupted_fine_tuning_goes_on_to_the_same_classifier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = NetworkOptions(frozen_blocks=4, feature_blocks=(4, 5), dropout=0.3)
+    fine_tuning = FittingOptions(epochs=4, batch_size=6, learning_rate=0.001, patience=4)
+    straight, interrupted = (small_classifier(options=options) for _ in range(2))
+    expected = train(straight, fine_tuning)
+
+    steps, step = 0, TailLearner.step
+
+    def stopping(*given: object) -> tuple[float, float]:
+        nonlocal steps
+        steps += 1
+        if steps == 6:
+            raise KeyboardInterrupt
+        return step(*given)  # type: ignore[arg-type]
+
+    kept = tmp_path / "fine_tuning.npz"
+    monkeypatch.setattr(TailLearner, "step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        train(interrupted, fine_tuning, checkpoint=kept)
+    assert kept.is_file()
+    steps = 100
+    again = train(interrupted, fine_tuning, checkpoint=kept)
+    assert steps - 100 == 4  # two steps an epoch, and two epochs had come to their end
+    assert again.history == expected.history
+    assert not kept.exists()
+    for name, values in weights_by_layer(straight.model).items():
+        for one, other in zip(values, weights_by_layer(interrupted.model)[name], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_fine_tuning_is_judged_by_weighted_loss_over_groups() -> None:
+    labels = np.array([0, 0, 0, 1])
+    head = np.array([[0.5, 0.5], [0.8, 0.2], [0.5, 0.5], [0.75, 0.25]])
+    tuned = np.array([[0.8, 0.2], [0.8, 0.2], [0.25, 0.75], [0.5, 0.5]])
+    fitted = Fitted([], {HEAD: head, FINE_TUNED: tuned}, FINE_TUNED, lambda pictures: tuned)
+    weights = {0: 4 / 6, 1: 2.0}
+    facts = judge_fine_tuning(fitted, labels, list("aabc"), weights, ["x", "y"], draws=50, seed=1)
+    assert facts is not None
+    logs = -np.log([0.5, 0.8, 0.5, 0.25]), -np.log([0.8, 0.8, 0.25, 0.5])
+    expected = [float(np.average(values, weights=[4 / 6] * 3 + [2.0])) for values in logs]
+    assert facts[HEAD]["loss"] == pytest.approx(expected[0])
+    assert facts[FINE_TUNED]["loss"] == pytest.approx(expected[1])
+    assert facts["gain"]["value"] == pytest.approx(expected[0] - expected[1])
+    assert (facts[HEAD]["accuracy"], facts[FINE_TUNED]["accuracy"]) == (0.75, 0.5)
+    assert (facts["pictures"], facts["groups"]) == (4, 3)
+    assert "lowers the validation loss from 0.961 to 0.652" in facts["sentence"]
+    assert "the fine-tuned network is kept" in facts["sentence"]
+
+
+def test_there_is_nothing_to_judge_where_no_block_trains() -> None:
+    fitted = train(small_classifier(options=NetworkOptions(feature_blocks=(4,))))
+    assert judge_fine_tuning(fitted, LABELS, list("abcdefghijkl"), {}, ["x", "y"], 10, 1) is None
 
 
 def test_dark_and_bright_slices_are_told_apart_after_training() -> None:
     classifier = small_classifier(("bright", "dark"))
     slices = np.concatenate([pixels(20, seed=4) // 2 + 128, pixels(20, seed=5) // 2])
     labels = np.repeat([0, 1], 20)
-    part = activations(classifier, slices, labels)
-    training.train(classifier, part, part, FittingOptions(epochs=8, learning_rate=0.1), seed=1)
+    cohort, every = cohort_of(classifier, slices, labels=labels), np.arange(40)
+    fast = FittingOptions(epochs=8, learning_rate=0.1)
+    training.train(classifier.model, cohort, every, every, fast, FINE_TUNING, seed=1, quiet=True)
     unseen = np.concatenate([pixels(5, seed=6) // 2 + 128, pixels(5, seed=7) // 2])
     predicted = classifier.model.predict_on_batch(to_network_input(unseen)).argmax(axis=1)
     assert predicted.tolist() == [0] * 5 + [1] * 5
@@ -99,7 +182,7 @@ def test_dark_and_bright_slices_are_told_apart_after_training() -> None:
 def test_the_same_seed_gives_the_same_classifier() -> None:
     options = NetworkOptions(feature_blocks=(1, 2), dropout=0.3, hidden_units=(4,))
     classifiers = [small_classifier(options=options) for _ in range(2)]
-    histories = [train(classifier) for classifier in classifiers]
+    histories = [train(classifier).history for classifier in classifiers]
     assert histories[0] == histories[1]
     given = to_network_input(pixels(4))
     first, again = (np.asarray(classifier.model.predict_on_batch(given)) for classifier in classifiers)

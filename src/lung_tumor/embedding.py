@@ -8,16 +8,18 @@ they bring three at most. A small input and an early block cost least, so they a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from tqdm import tqdm
 
 from lung_tumor import network
+from lung_tumor.computation import ComputationOptions, choose
 from lung_tumor.duplicates import View
-from lung_tumor.features import run_in_batches
+from lung_tumor.frozen_pass import frozen_pass
 from lung_tumor.imaging import Pixels, PreparationOptions, prepare
-from lung_tumor.network import NetworkOptions
+from lung_tumor.network import Cut, NetworkOptions
 from lung_tumor.options import require_types
 from lung_tumor.weights import Tensors
 
@@ -56,18 +58,24 @@ def embed(pictures: Sequence[Callable[[], Pixels]], tensors: Tensors, options: E
     width = network.BLOCKS[options.block - 1][1]
     if not pictures:
         return np.zeros((0, width), np.float32), np.zeros((0, width), np.float32)
-    model = network.build(2, NetworkOptions(feature_blocks=(options.block,)), options.size)
-    prefix = network.frozen_prefix(network.load_base(model, tensors))
-    (features,) = run_in_batches(prefix, _both_ways(pictures, options), 2 * len(pictures), "VGG16 features of pictures")
+    model = network.load_base(network.build(2, NetworkOptions(feature_blocks=(options.block,)), options.size), tensors)
+    # Float32 on every machine: which pictures are proposed as copies must not depend on the processor.
+    computation = choose(ComputationOptions(precision="float32"))
+    describe = frozen_pass(model, [Cut(options.block, "average")], computation)
+    parts = []
+    with tqdm(total=len(pictures), desc="VGG16 features of pictures", unit="slice") as bar:
+        for start in range(0, len(pictures), describe.batch // 2):
+            some = pictures[start : start + describe.batch // 2]
+            parts += describe(np.stack([view for picture in some for view in _both_ways(picture(), options)]))
+            bar.update(len(some))
+    features = np.concatenate(parts)
     return features[0::2], features[1::2]
 
 
-def _both_ways(pictures: Sequence[Callable[[], Pixels]], options: EmbeddingOptions) -> Iterator[Pixels]:
+def _both_ways(picture: Pixels, options: EmbeddingOptions) -> tuple[Pixels, Pixels]:
     # Stretched and padded to a square, but not cropped to the body: a copy's own crop must not decide what is cut further.
     preparation = PreparationOptions(
         size=options.size, suppress_strokes=False, crop_to_body=False, denoise="none", normalise="percentile"
     )
-    for picture in pictures:
-        prepared = prepare(picture(), preparation)
-        yield prepared
-        yield np.ascontiguousarray(prepared[:, ::-1])
+    prepared = prepare(picture, preparation)
+    return prepared, prepared[:, ::-1]

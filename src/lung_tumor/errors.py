@@ -29,5 +29,9 @@ class StoreError(LungTumorError):
     """The feature store cannot be opened."""
 
 
+class FittingError(LungTumorError):
+    """Fitting went astray."""
+
+
 class ExportError(LungTumorError):
     """An exported model does not answer as the model it was made from."""

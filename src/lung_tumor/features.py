@@ -1,10 +1,10 @@
-"""Activations of the frozen part, computed once per slice."""
+"""Activations of the frozen part, computed once per slice and remembered."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,40 +12,42 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from lung_tumor.feature_store import FeatureStore, key_of
+from lung_tumor.feature_store import FeatureStore, digest_of, key_of
+from lung_tumor.frozen_pass import FrozenPass
 from lung_tumor.imaging import Pixels, to_network_input
+from lung_tumor.network import Cut
 
 if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger(__name__)
 
-Activations = list[npt.NDArray[np.float32]]
+Floats = npt.NDArray[np.float32]
+Activations = list[Floats]
+Slices = Sequence[Callable[[], Pixels]]
+"""A call opens one prepared slice, (size, size) uint8."""
 
 BATCH = 8
-"""Slices a pass: on two cores larger batches are no faster and only take memory."""
+"""Slices a prediction: on two cores larger batches are no faster and only take memory."""
 
-CHUNK = 32
-"""Slices after which what was computed is kept."""
+CHUNK = 64
+"""Slices opened before the store is asked for them; what is computed is kept after every batch."""
 
 
-def run_in_batches(
-    model: keras.Model, slices: Iterable[Pixels], total: int, title: str, *, shown: bool = True
-) -> Activations:
-    """Run a model over prepared slices, a batch at a time, with a progress bar.
+def run_in_batches(model: keras.Model, slices: Iterable[Pixels], total: int, title: str) -> Activations:
+    """Run a whole model over prepared slices, a batch at a time, with a progress bar.
 
     Args:
         model: takes pixels (n, size, size, 3) float32, 0 to 255.
         slices: prepared slices, each (size, size) uint8; read one batch at a time.
         total: number of slices, for the progress bar.
         title: what the progress bar says.
-        shown: whether there is a progress bar at all.
 
     Returns:
         One float32 array for each output of the model, first axis ``total`` long.
     """
     parts: list[Activations] = []
-    with tqdm(total=total, desc=title, unit="slice", disable=not shown) as bar:
+    with tqdm(total=total, desc=title, unit="slice") as bar:
         for batch in _batches(slices):
             # A last, shorter batch is filled up: one shape, one compiled graph.
             filled = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
@@ -56,58 +58,174 @@ def run_in_batches(
     return [np.concatenate(output) for output in zip(*parts, strict=True)]
 
 
-def run_with_store(
-    model: keras.Model, slices: Iterable[Pixels], total: int, title: str, store: FeatureStore
-) -> Activations:
-    """What :func:`run_in_batches` gives, of which only what the store does not know is computed.
-
-    Slices are taken :data:`CHUNK` at a time and kept as soon as they are computed: a run that is cut short goes on from there.
-
-    Args:
-        model: the frozen part of a network.
-        slices: prepared slices, each (size, size) uint8.
-        total: number of slices, for the progress bar.
-        title: what the progress bar says.
-        store: where activations are remembered.
-    """
-    made_by = describe_engine(model)
-    parts: list[list[npt.NDArray[np.float32]]] = []
-    computed = 0
-    with tqdm(total=total, desc=title, unit="slice") as bar:
-        stream = iter(slices)
-        while chunk := list(islice(stream, CHUNK)):
-            keys = [key_of(pixels, made_by) for pixels in chunk]
-            known = store.get(keys)
-            missing = {key: pixels for key, pixels in zip(keys, chunk, strict=True) if key not in known}
-            if missing:
-                outputs = run_in_batches(model, missing.values(), len(missing), title, shown=False)
-                made = {key: [output[row] for output in outputs] for row, key in enumerate(missing)}
-                store.put(made, made_by)
-                known |= made
-                computed += len(missing)
-            parts.extend(known[key] for key in keys)
-            bar.update(len(chunk))
-    logger.info("%s: %d of %d slices computed, the others were known", title, computed, len(parts))
-    return [np.stack(output) for output in zip(*parts, strict=True)]
-
-
-def describe_engine(model: keras.Model) -> str:
-    """Everything but the slice that decides its activations: layers, weights, precision, and the engine that computes them."""
-    import keras
-
-    weights = hashlib.blake2b(digest_size=16)
-    for value in model.get_weights():
-        weights.update(np.ascontiguousarray(value).tobytes())
-    for layer in model.layers:
-        # Layers by kind, name and shape: Keras numbers its tensors anew in every process.
-        weights.update(f"{type(layer).__name__} {layer.name} {layer.output.shape} {layer.compute_dtype};".encode())
-    inputs = "x".join(str(side) for side in model.input_shape[1:])
-    outputs = "+".join(model.output_names)
-    engine = f"keras {keras.__version__} on {keras.backend.backend()}"
-    return f"{inputs} to {outputs} | network {weights.hexdigest()} | {engine}"
-
-
 def _batches(slices: Iterable[Pixels]) -> Iterator[Pixels]:
     stream = iter(slices)
     while batch := list(islice(stream, BATCH)):
         yield np.stack(batch)
+
+
+class Remembered:
+    """Activations of slices, each computed when it is first needed and found again ever after.
+
+    Slices that are the same pixels are computed once. A slice is opened once to know it by its pixels, and again only if it
+    is missing when it is read. Of a slice of which any activation is missing, all are computed.
+    """
+
+    def __init__(self, slices: Slices, frozen_pass: FrozenPass, store: FeatureStore | None) -> None:
+        """Nothing is opened or computed yet.
+
+        Args:
+            slices: a call opens one.
+            frozen_pass: what they are sent through.
+            store: gives what it knows and keeps what is computed; None keeps it in memory.
+        """
+        self._slices = slices
+        self._pass = frozen_pass
+        self._store = _Memory() if store is None else store
+        self._digests: list[bytes | None] = [None] * len(slices)
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    def compute(self, title: str) -> int:
+        """Compute what is missing, with a progress bar; what is computed is kept after every batch.
+
+        A run that is cut short, by Ctrl-C too, goes on from there.
+
+        Args:
+            title: what the progress bar says.
+
+        Returns:
+            How many slices were computed, of equal ones one.
+        """
+        waiting: dict[bytes, Pixels] = {}
+        computed = known = 0
+        with tqdm(total=len(self), desc=title, unit="slice") as bar:
+
+            def make() -> None:
+                nonlocal computed
+                batch = {digest: waiting.pop(digest) for digest in list(waiting)[: self._pass.batch]}
+                self._make(batch)
+                computed += len(batch)
+                bar.update(len(batch))
+
+            for start in range(0, len(self), CHUNK):
+                opened = self._open(range(start, min(start + CHUNK, len(self))))
+                new = self._missing(opened.keys() - waiting.keys())
+                waiting |= {digest: pixels for digest, pixels in opened.items() if digest in new}
+                known += min(CHUNK, len(self) - start) - len(new)
+                bar.set_postfix(known=known, refresh=False)
+                bar.update(min(CHUNK, len(self) - start) - len(new))
+                while len(waiting) >= self._pass.batch:
+                    make()
+            while waiting:
+                make()
+        if computed:
+            self._warn_of_budget()
+        logger.info("%s: %d of %d slices computed, the others were known", title, computed, len(self))
+        return computed
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """The activations there are of each slice."""
+        return self._pass.cuts
+
+    def read(self, indices: Sequence[int] | npt.NDArray[np.integer], cuts: Sequence[Cut] | None = None) -> Activations:
+        """Activations of some slices; what the store lost, or never had, is computed without further ado.
+
+        Args:
+            indices: of slices, one or more, in any order.
+            cuts: which of :attr:`cuts`; all if not given.
+
+        Returns:
+            One float32 array a cut, a row an index.
+
+        Raises:
+            ValueError: no index.
+        """
+        wanted = [int(index) for index in indices]
+        if not wanted:
+            raise ValueError("activations of one slice at least must be read, received no index")
+        unopened = [index for index in dict.fromkeys(wanted) if self._digests[index] is None]
+        for start in range(0, len(unopened), CHUNK):
+            self._open(unopened[start : start + CHUNK])
+        makers = self._pass.made_by if cuts is None else [self._pass.made_by[self.cuts.index(cut)] for cut in cuts]
+        keys = {index: self._keys(index, makers) for index in dict.fromkeys(wanted)}
+        found = self._store.get(key for some in keys.values() for key in some)
+        position = {self._digests[index]: index for index in wanted if not found.keys() >= set(keys[index])}
+        missing = list(position.values())
+        for start in range(0, len(missing), self._pass.batch):
+            found |= self._make(self._open(missing[start : start + self._pass.batch]))
+        rows = (map(found.__getitem__, keys[index]) for index in wanted)
+        return [np.stack(values) for values in zip(*rows, strict=True)]
+
+    def fingerprint(self, indices: npt.NDArray[np.integer], cuts: Sequence[Cut]) -> bytes:
+        """Digest of which activations these are, in their order."""
+        unopened = [int(index) for index in indices if self._digests[int(index)] is None]
+        for start in range(0, len(unopened), CHUNK):
+            self._open(unopened[start : start + CHUNK])
+        makers = [self._pass.made_by[self.cuts.index(cut)] for cut in cuts]
+        digest = hashlib.blake2b(digest_size=16)
+        for index in indices:
+            digest.update(b"".join(self._keys(int(index), makers)))
+        return digest.digest()
+
+    def _warn_of_budget(self) -> None:
+        budget = getattr(self._store, "budget", None)
+        needed = len({digest for digest in self._digests if digest}) * self._bytes
+        if budget is not None and needed > budget:
+            logger.warning(
+                "the activations of these slices take %.1f GiB, the feature store keeps %.1f GiB: what does not fit is "
+                "computed again whenever it is read; raise budget_bytes of feature_store in conf/base/catalog.yml, or take "
+                "fewer views or model_prep.network.frozen_blocks=5",
+                needed / 2**30,
+                budget / 2**30,
+            )
+
+    def _open(self, indices: Iterable[int]) -> dict[bytes, Pixels]:
+        """Open slices and note which pixels they are; of equal slices one is returned."""
+        opened = {}
+        for index in indices:
+            pixels = self._slices[index]()
+            self._digests[index] = digest = digest_of(pixels)
+            opened[digest] = pixels
+        return opened
+
+    def _keys(self, index: int, makers: Iterable[str]) -> list[bytes]:
+        digest = self._digests[index]
+        assert digest is not None  # noqa: S101 - for the type checker: slices are opened before
+        return [key_of(digest, made_by) for made_by in makers]
+
+    def _missing(self, digests: Iterable[bytes]) -> set[bytes]:
+        keys = {key_of(digest, made_by): digest for digest in digests for made_by in self._pass.made_by}
+        known = self._store.known(keys)
+        return {digest for key, digest in keys.items() if key not in known}
+
+    def _make(self, batch: Mapping[bytes, Pixels]) -> dict[bytes, Floats]:
+        """Compute and keep all activations of some different slices."""
+        outputs = self._pass(np.stack(list(batch.values())))
+        records = {
+            made_by: {key_of(digest, made_by): row for digest, row in zip(batch, output, strict=True)}
+            for made_by, output in zip(self._pass.made_by, outputs, strict=True)
+        }
+        self._store.put(records)
+        self._bytes = sum(output[0].nbytes for output in outputs)
+        return {key: row for rows in records.values() for key, row in rows.items()}
+
+
+class _Memory:
+    """Stands for a store where there is none."""
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, Floats] = {}
+
+    def known(self, keys: Iterable[bytes]) -> set[bytes]:
+        return self._kept.keys() & set(keys)
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, Floats]:
+        return {key: self._kept[key] for key in keys if key in self._kept}
+
+    def put(self, activations: Mapping[str, Mapping[bytes, Floats]]) -> None:
+        for records in activations.values():
+            self._kept.update(records)

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from lung_tumor.fitting import best_epoch
+from lung_tumor.fitting import kept_epoch
 from lung_tumor.imaging import Pixels
 from lung_tumor.wording import how_many
 
@@ -21,15 +21,17 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _SYNTHETIC = "synthetic slices (phantom)"
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches."""
     return Figure(figsize=(width, height), dpi=120, layout="constrained")
 
 
-def _caption(synthetic: bool, text: str = "") -> str:
+def caption(synthetic: bool, text: str = "") -> str:
+    """A heading that says when the slices are synthetic."""
     return " · ".join(part for part in (text, _SYNTHETIC if synthetic else "") if part)
 
 
-def _footnote(figure: Figure, caution: Sequence[str]) -> None:
+def footnote(figure: Figure, caution: Sequence[str]) -> None:
     """What speaks against believing the figure, below it: a figure is copied without the page around it."""
     if caution:
         width = int(figure.get_figwidth() * 17)
@@ -37,7 +39,8 @@ def _footnote(figure: Figure, caution: Sequence[str]) -> None:
         figure.supxlabel(text, fontsize=7.5, color=COLOURS[1])
 
 
-def _clear_spines(axes: Axes) -> None:
+def clear_spines(axes: Axes) -> None:
+    """No frame above and to the right."""
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -68,14 +71,14 @@ def contact_sheet(
     """
     columns = min(columns, max(len(slices), 4))
     rows = -(-len(slices) // columns)
-    figure = _figure(1.5 * columns, 1.7 * rows + 0.5)
-    figure.suptitle(_literal(_caption(synthetic, title)), fontsize=12, fontweight="bold")
+    figure = new_figure(1.5 * columns, 1.7 * rows + 0.5)
+    figure.suptitle(_literal(caption(synthetic, title)), fontsize=12, fontweight="bold")
     for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if position < len(slices):
             axes.imshow(slices[position], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_title(captions[position], fontsize=6.5, y=-0.12)
-    _footnote(figure, caution)
+    footnote(figure, caution)
     return figure
 
 
@@ -93,7 +96,7 @@ def confusion_matrix(
     counts = np.asarray(matrix, dtype=np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.6 + 0.9 * len(classes)
-    figure = _figure(side + 0.6, side)
+    figure = new_figure(side + 0.6, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -105,8 +108,8 @@ def confusion_matrix(
     axes.set_yticks(range(len(classes)), names, rotation=90, va="center")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title(_caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
-    _footnote(figure, caution)
+    axes.set_title(caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
+    footnote(figure, caution)
     return figure
 
 
@@ -127,7 +130,7 @@ def roc(
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
     """
-    figure = _figure(4.8, 4.8)
+    figure = new_figure(4.8, 4.8)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1, label="chance")
     for index, (name, auc) in enumerate(list(aucs.items())[: 1 if len(aucs) == 2 else None]):
@@ -144,10 +147,10 @@ def roc(
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("false positive rate (1 - specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
-    axes.set_title(_caption(synthetic, "ROC, test slices"), fontsize=10)
+    axes.set_title(caption(synthetic, "ROC, test slices"), fontsize=10)
     axes.legend(loc="lower right", frameon=False)
-    _clear_spines(axes)
-    _footnote(figure, caution)
+    clear_spines(axes)
+    footnote(figure, caution)
     return figure
 
 
@@ -155,14 +158,14 @@ def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool, caution: Sequ
     """Loss and accuracy of training and validation over the epochs, the kept epoch marked.
 
     Args:
-        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy`` and ``val_accuracy``.
+        rows: one mapping an epoch with ``epoch``, ``loss``, ``val_loss``, ``accuracy``, ``val_accuracy`` and ``kept``.
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
     """
-    figure = _figure(9, 3.6)
-    figure.suptitle(_caption(synthetic, "Training history"), fontsize=10)
+    figure = new_figure(9, 3.6)
+    figure.suptitle(caption(synthetic, "Training history"), fontsize=10)
     epochs = [row["epoch"] for row in rows]
-    best = best_epoch(rows)["epoch"]
+    best = int(kept_epoch(rows)["epoch"])
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         axes.plot(epochs, [row[name] for row in rows], color=COLOURS[0], label="training")
         axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=COLOURS[1], label="validation")
@@ -170,9 +173,52 @@ def history(rows: Sequence[Mapping[str, Any]], *, synthetic: bool, caution: Sequ
         axes.set_xlabel("epoch")
         axes.set_ylabel(name)
         axes.legend(frameon=False, fontsize=8)
-        _clear_spines(axes)
-    _footnote(figure, caution)
+        clear_spines(axes)
+    footnote(figure, caution)
     return figure
+
+
+def folds(facts: Mapping[str, Any]) -> Figure:
+    """Figures of each fold, and of all out-of-fold predictions together, on one scale.
+
+    Args:
+        facts: as written to ``cross_validation.json``.
+    """
+    shown = {"ROC AUC": ("roc_auc",), "accuracy": ("accuracy",), "recall, mean of classes": ("macro", "recall")}
+    figure = new_figure(7.2, 3.1)
+    axes = figure.subplots()
+    for row, path in enumerate(shown.values()):
+        values = [value for value in (_at(fold, path) for fold in facts["folds"]) if value is not None]
+        axes.plot(values, [row] * len(values), "o", color=COLOURS[0], alpha=0.45, markersize=8, mew=0)
+        pooled = _at(facts["pooled"], path)
+        if pooled is not None:
+            axes.plot(pooled, row, "D", color=COLOURS[0], markersize=8)
+    interval = facts["shortcuts"]["network"]["interval"]
+    if interval["low"] is not None:
+        axes.plot([interval["low"], interval["high"]], [0, 0], color=COLOURS[0], linewidth=2, zorder=0)
+    trivial = facts["shortcuts"]["trivial"]["auc"]
+    if trivial is not None:
+        axes.plot(trivial, 0, "s", color=COLOURS[1], markersize=8, fillstyle="none", mew=2)
+    axes.plot([], [], "o", color=COLOURS[0], alpha=0.45, label="one fold")
+    axes.plot([], [], "D-", color=COLOURS[0], label="all folds together, 95 % interval")
+    axes.plot([], [], "s", color=COLOURS[1], fillstyle="none", mew=2, label="numbers without anatomy, all folds")
+    axes.set_yticks(range(len(shown)), list(shown))
+    axes.set_ylim(len(shown) - 0.5, -0.5)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=8)
+    title = f"Cross-validation: {facts['pictures']} pictures in {facts['groups']} groups, {len(facts['folds'])} folds"
+    axes.set_title(caption(facts["synthetic"], title), fontsize=10)
+    clear_spines(axes)
+    footnote(figure, facts["few_groups"])
+    return figure
+
+
+def _at(facts: Mapping[str, Any], path: Sequence[str]) -> float | None:
+    value: Any = facts
+    for name in path:
+        value = value[name]
+    return None if value is None else float(value)
 
 
 def dataset_overview(facts: Mapping[str, Any]) -> Figure:
@@ -182,13 +228,13 @@ def dataset_overview(facts: Mapping[str, Any]) -> Figure:
         facts: of :func:`lung_tumor.dataset_facts.describe_dataset`.
     """
     by_class, histograms = facts["counts"]["by_class"], facts["histograms"]
-    figure = _figure(11, 3.4 + 0.7 * len(by_class) + 1.8)
-    figure.suptitle(_caption(facts["synthetic"], facts["headline"]), fontsize=12, fontweight="bold")
+    figure = new_figure(11, 3.4 + 0.7 * len(by_class) + 1.8)
+    figure.suptitle(caption(facts["synthetic"], facts["headline"]), fontsize=12, fontweight="bold")
     grid = figure.add_gridspec(2, len(histograms), height_ratios=(1.2 + 0.7 * len(by_class), 2.4))
     _draw_funnel(figure.add_subplot(grid[0, :]), by_class)
     for column, histogram in enumerate(histograms):
         _draw_histogram(figure.add_subplot(grid[1, column]), histogram)
-    _footnote(figure, facts["few_groups"])
+    footnote(figure, facts["few_groups"])
     return figure
 
 
@@ -222,4 +268,4 @@ def _draw_histogram(axes: Axes, histogram: Mapping[str, Any]) -> None:
     axes.set_ylabel("files, by class", fontsize=8)
     axes.set_yticks([])
     axes.tick_params(labelsize=7)
-    _clear_spines(axes)
+    clear_spines(axes)

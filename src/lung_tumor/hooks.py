@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -23,6 +24,37 @@ _LONGEST = 250
 
 _POINTS_A_BATCH = 1000
 """Most metrics that an MLflow server takes in one request."""
+
+
+def _end_interrupted_run() -> None:
+    """A run that is still open when the process ends was interrupted; MLflow itself would call it finished."""
+    import mlflow
+
+    if mlflow.active_run() is not None:
+        mlflow.end_run("KILLED")
+
+
+def _audited(data: Mapping[str, Any]) -> dict[str, Any]:
+    by_class = {
+        label: {depth: count for depth, count in counts.items() if depth not in ("splits", "folds")}
+        for label, counts in data["counts"]["by_class"].items()
+    }
+    return {"data": by_class, "shortcuts": {"dataset": data["shortcuts"]}}
+
+
+_FIGURES: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    "audit": _audited,
+    "metrics": lambda data: {name: data[name] for name in ("test", "shortcuts") if name in data},
+    "training_facts": lambda data: {"training": {name: data[name] for name in ("agreement", "fine_tuning")}},
+    "cross_validation_metrics": lambda data: {
+        "cross_validation": {name: data[name] for name in ("pooled", "shortcuts")}
+    },
+    # Under names of their own: `score` is for the trials, by which they are sorted.
+    "tuning_summary": lambda data: {
+        "tuning": {"best": data["best"]["score"], "default": data["default"]["score"], "gain": data["gain"]}
+    },
+}
+"""Which numbers of a dataset become metrics of the run, by the dataset's name."""
 
 
 class ParameterHooks:
@@ -52,6 +84,7 @@ class TrackingHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Take this machine's path and any credential out of what kedro-mlflow is about to tag the run with."""
+        atexit.register(_end_interrupted_run)
         run_params["project_path"] = None
         given = run_params.get("runtime_params") or {}
         if isinstance(given.get(SOURCE), str):
@@ -77,20 +110,12 @@ class TrackingHooks:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Tag the run when the provenance of its slices is written; log history, metrics and counts of the audit."""
+        """Tag the run when the provenance of its slices is written; log figures of what was measured or counted."""
         self._tag(dataset_name, data)
         if dataset_name == "history":
             self._log([(f"history.{name}", value, int(row["epoch"])) for row in data for name, value in row.items()])
-        elif dataset_name == "metrics":
-            figures = {name: data[name] for name in ("test", "shortcuts") if name in data}
-            self._log([(name, value, 0) for name, value in flatten(figures).items()])
-        elif dataset_name == "audit":
-            by_class = {
-                label: {depth: count for depth, count in counts.items() if depth not in ("splits", "folds")}
-                for label, counts in data["counts"]["by_class"].items()
-            }
-            figures = {"data": by_class, "shortcuts": {"dataset": data["shortcuts"]}}
-            self._log([(name, value, 0) for name, value in flatten(figures).items()])
+        elif dataset_name in _FIGURES:
+            self._log([(name, value, 0) for name, value in flatten(_FIGURES[dataset_name](data)).items()])
 
     @staticmethod
     def _tag(dataset_name: str, data: Any) -> None:

@@ -7,15 +7,16 @@ The network is one flat functional model::
     pixels -> RGB to BGR, mean-centring -> block1 … block5 -> pooled features of chosen blocks
            -> standardise -> (hidden layers) -> logits -> probabilities
 
-Everything up to the first trainable layer is *frozen*: :func:`frozen_prefix` runs once per slice, and
-:func:`trainable_tail` trains on what it gave.
+Everything up to the first trainable layer is *frozen* and computed once per slice; :func:`trainable_tail` trains on that.
+What crosses from one into the other is named by :class:`Cut`, so that another engine can compute it
+(:mod:`lung_tumor.frozen_pass`) and a store can remember it (:mod:`lung_tumor.features`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 Head = Literal["average", "max", "flatten"]
+CutKind = Literal["average", "max", "flatten", "positions"]
 
 BLOCKS: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and filters of each block: configuration D of Simonyan and Zisserman, ICLR 2015."""
@@ -34,14 +36,18 @@ BLOCKS: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3
 IMAGENET_MEAN_BGR = (103.939, 116.779, 123.68)
 """Mean pixel of the training images of VGG16, blue, green, red, 0 to 255."""
 
+STANDARDISE_EPSILON = 1e-6
+"""Smallest variance a feature is given, and what is added to it: a dead feature must not be divided by nothing."""
+
 
 @dataclass(frozen=True)
 class NetworkOptions:
     """``params:model_prep.network``.
 
     Attributes:
-        frozen_blocks: number of first blocks whose weights stay ImageNet's; 5 trains the head alone, 4 also block5.
-        feature_blocks: blocks whose last activation the head reads, of 1 to 5.
+        frozen_blocks: number of first blocks whose weights stay ImageNet's, 0 to 5; 5 trains the head alone, 4 also block5.
+        feature_blocks: blocks whose last activation the head reads, of 1 to 5. Where all of them are frozen and later
+            blocks train, the head reads block5 too (:attr:`read_blocks`): what trains must be read.
         head: how an activation becomes features: its average or its maximum over all positions, or flattened.
         hidden_units: widths of the head's hidden layers; none makes the head linear.
         dropout: share of features dropped while training, in [0, 1).
@@ -53,7 +59,7 @@ class NetworkOptions:
     head: Head = "average"
     hidden_units: tuple[int, ...] = ()
     dropout: float = 0.0
-    l2: float = 0.001
+    l2: float = 0.1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_blocks", as_tuple(self.feature_blocks))
@@ -67,11 +73,6 @@ class NetworkOptions:
             raise ValueError(
                 f"network.feature_blocks must be one or more of {list(blocks)}, received {self.feature_blocks}"
             )
-        if max(self.feature_blocks) <= self.frozen_blocks < len(BLOCKS):
-            raise ValueError(
-                f"network.frozen_blocks={self.frozen_blocks} leaves block{self.frozen_blocks + 1} to train, but the head reads "
-                f"blocks {self.feature_blocks} only; add a later block to network.feature_blocks"
-            )
         if self.head not in get_args(Head):
             raise ValueError(f"network.head must be one of {get_args(Head)}, received {self.head!r}")
         if any(units < 1 for units in self.hidden_units):
@@ -80,6 +81,30 @@ class NetworkOptions:
             raise ValueError(f"network.dropout must lie in [0, 1), received {self.dropout}")
         if self.l2 < 0.0:
             raise ValueError(f"network.l2 must not be negative, received {self.l2}")
+
+    @property
+    def read_blocks(self) -> tuple[int, ...]:
+        """The blocks that the head reads, from shallow to deep."""
+        last = len(BLOCKS)
+        unread = max(self.feature_blocks) <= self.frozen_blocks < last
+        return (*self.feature_blocks, last) if unread else self.feature_blocks
+
+
+@dataclass(frozen=True, order=True)
+class Cut:
+    """One activation of the frozen part; ``str`` gives ``block4 average``.
+
+    Attributes:
+        block: block whose last activation it is, after its pooling layer; 0 is the mean-centred input.
+        kind: its average or its maximum over all positions, (channels,); flattened, (height * width * channels,); or
+            ``positions``, the activation as it is, (height, width, channels).
+    """
+
+    block: int
+    kind: CutKind
+
+    def __str__(self) -> str:
+        return f"block{self.block} {self.kind}"
 
 
 def build(classes: int, options: NetworkOptions, size: int = 224, seed: int = 0) -> keras.Model:
@@ -102,9 +127,9 @@ def build(classes: int, options: NetworkOptions, size: int = 224, seed: int = 0)
     bgr = keras.ops.flip(pixels, axis=-1)
     activation = layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEAN_BGR], name="mean_centre")(bgr)
     features = []
-    for block in range(1, max(options.feature_blocks) + 1):
+    for block in range(1, max(options.read_blocks) + 1):
         activation = _block(activation, block, trainable=block > options.frozen_blocks)
-        if block in options.feature_blocks:
+        if block in options.read_blocks:
             features.append(_pool(activation, block, options.head))
     joined = layers.Concatenate(name="features")(features) if len(features) > 1 else features[0]
     return keras.Model(pixels, _head(joined, classes, options), name="lung_tumor")
@@ -133,9 +158,9 @@ def _head(features: Any, classes: int, options: NetworkOptions) -> Any:
     from keras import layers, regularizers
 
     # Batch normalisation without scale, offset and training is plain standardisation; fitting fills in the moments.
-    values = layers.BatchNormalization(center=False, scale=False, epsilon=1e-6, trainable=False, name="standardise")(
-        features
-    )
+    values = layers.BatchNormalization(
+        center=False, scale=False, epsilon=STANDARDISE_EPSILON, trainable=False, name="standardise"
+    )(features)
     penalty = regularizers.L2(options.l2)
     for number, units in enumerate(options.hidden_units, start=1):
         values = layers.Dense(units, activation="relu", kernel_regularizer=penalty, name=f"hidden{number}")(values)
@@ -152,8 +177,48 @@ def load_base(model: keras.Model, tensors: Tensors) -> keras.Model:
     return model
 
 
+def cuts(model: keras.Model) -> tuple[Cut, ...]:
+    """The activations at which training begins: what :func:`frozen_prefix` gives, in its order."""
+    return tuple(_named(model, name) for name in _cut(model))
+
+
+def feature_cuts(model: keras.Model) -> tuple[Cut, ...]:
+    """What the head reads, under the weights that the model has."""
+    return tuple(_named(model, name) for name in _taps(model))
+
+
+def every_cut(model: keras.Model) -> tuple[Cut, ...]:
+    """All that training reads: the features of the head, and the activation at which trainable blocks begin."""
+    return tuple(dict.fromkeys((*feature_cuts(model), *cuts(model))))
+
+
+def trains_blocks(model: keras.Model) -> bool:
+    """Whether more than the head trains."""
+    return bool(_tunable_blocks(model))
+
+
+def head_options(model: keras.Model) -> NetworkOptions:
+    """The options with which the model's head was built; those of its blocks are left at their defaults."""
+    hidden = [layer for layer in model.layers if layer.name.startswith("hidden")]
+    return NetworkOptions(
+        hidden_units=tuple(layer.units for layer in hidden),
+        dropout=float(model.get_layer("dropout").rate),
+        l2=float(model.get_layer("logits").kernel_regularizer.l2),
+    )
+
+
+def _named(model: keras.Model, layer: str) -> Cut:
+    kinds: dict[str, CutKind] = {"GlobalAveragePooling2D": "average", "GlobalMaxPooling2D": "max", "Flatten": "flatten"}
+    return Cut(
+        0 if layer == "mean_centre" else int(layer[5]), kinds.get(type(model.get_layer(layer)).__name__, "positions")
+    )
+
+
 def frozen_prefix(model: keras.Model) -> keras.Model:
-    """From pixels to the list of activations at which training begins; shares the weights of ``model``."""
+    """From pixels to the list of activations at which training begins; shares the weights of ``model``.
+
+    :func:`lung_tumor.frozen_pass.frozen_pass` gives the same numbers, and faster.
+    """
     import keras
 
     return keras.Model(model.input, _outputs(model, _cut(model)), name="frozen_prefix")
@@ -164,20 +229,6 @@ def trainable_tail(model: keras.Model) -> keras.Model:
     import keras
 
     return keras.Model(_outputs(model, _cut(model)), model.output, name="trainable_tail")
-
-
-def trainable_blocks(model: keras.Model) -> keras.Model | None:
-    """From the last activation of :func:`frozen_prefix` to the features of every trainable tapped block.
-
-    The activations before the last are features already. None where no block trains.
-    """
-    import keras
-
-    if not _tunable_blocks(model):
-        return None
-    *frozen_taps, last = _cut(model)
-    trainable_taps = [name for name in _taps(model) if name not in frozen_taps]
-    return keras.Model(model.get_layer(last).output, _outputs(model, trainable_taps), name="trainable_blocks")
 
 
 def head(model: keras.Model) -> keras.Model:
@@ -210,10 +261,25 @@ def _tunable_blocks(model: keras.Model) -> set[int]:
     return {int(layer.name[5]) for layer in model.layers if "_conv" in layer.name and layer.trainable}
 
 
+class Moments(NamedTuple):
+    """Mean and variance of every feature, each (d,) float32."""
+
+    mean: npt.NDArray[np.float32]
+    variance: npt.NDArray[np.float32]
+
+
+def moments(features: Sequence[npt.NDArray[np.float32]]) -> Moments:
+    """Mean and variance of features, each array (n, …), flattened and joined along the second axis."""
+    flat = [part.reshape(len(part), -1) for part in features]
+    means = [part.mean(axis=0, dtype=np.float64).astype(np.float32) for part in flat]
+    variances = [np.square(part - mean).mean(axis=0, dtype=np.float64) for part, mean in zip(flat, means, strict=True)]
+    variance = np.maximum(np.concatenate(variances), STANDARDISE_EPSILON).astype(np.float32)
+    return Moments(np.concatenate(means), variance)
+
+
 def set_standardisation(model: keras.Model, features: Sequence[npt.NDArray[np.float32]]) -> None:
-    """Set the mean and variance of the ``standardise`` layer from training features, each (n, d), joined along d."""
-    joined = np.concatenate([part.reshape(len(part), -1) for part in features], axis=1).astype(np.float64)
-    model.get_layer("standardise").set_weights([joined.mean(axis=0), np.maximum(joined.var(axis=0), 1e-6)])
+    """Set the mean and variance of the ``standardise`` layer to the :func:`moments` of training features."""
+    model.get_layer("standardise").set_weights(list(moments(features)))
 
 
 def summarise(model: keras.Model) -> str:

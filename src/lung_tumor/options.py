@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 
@@ -33,6 +34,8 @@ def require_types(options: Any, prefix: str) -> None:
 
 
 def _fits(value: Any, kind: Any) -> bool:
+    if NoneType in get_args(kind):
+        return value is None or any(_fits(value, part) for part in get_args(kind) if part is not NoneType)
     if kind is bool:
         return isinstance(value, bool)
     if kind in (int, float):
@@ -43,4 +46,6 @@ def _fits(value: Any, kind: Any) -> bool:
 def _words(kind: Any) -> str:
     if get_origin(kind) is tuple:
         return f"a list of {_words(get_args(kind)[0]).removeprefix('a ')}s"
+    if NoneType in get_args(kind):
+        return " or ".join(_words(part) for part in get_args(kind) if part is not NoneType) + " or null"
     return {bool: "true or false", int: "a whole number", float: "a number"}.get(kind, "a value")

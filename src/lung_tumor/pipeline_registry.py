@@ -2,15 +2,17 @@
 
 from kedro.pipeline import Pipeline
 
-from lung_tumor.pipelines import data_ingestion, evaluation, model_prep, training
+from lung_tumor.pipelines import cross_validation, data_ingestion, evaluation, features, model_prep, training, tuning
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by name, in the order of the data; ``__default__`` runs them all."""
-    pipelines = {
+    """Pipelines by name; ``__default__`` runs those from slices to a judged classifier, in the order of the data."""
+    way = {
         "data_ingestion": data_ingestion.create_pipeline(),
         "model_prep": model_prep.create_pipeline(),
+        "features": features.create_pipeline(),
         "training": training.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
     }
-    return {"__default__": sum(pipelines.values(), start=Pipeline([])), **pipelines}
+    beside = {"cross_validation": cross_validation.create_pipeline(), "tuning": tuning.create_pipeline()}
+    return {"__default__": sum(way.values(), start=Pipeline([])), **way, **beside}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,20 @@ def read_slices(partitions: Partitions, rows: pd.DataFrame) -> Iterator[Pixels]:
     Raises:
         SliceError: a row has no prepared slice.
     """
+    return (opened() for opened in slice_openers(partitions, rows))
+
+
+def slice_openers(partitions: Partitions, rows: pd.DataFrame) -> list[Callable[[], Pixels]]:
+    """For each manifest row a call that opens its prepared slice, (size, size) uint8.
+
+    Raises:
+        SliceError: a row has no prepared slice.
+    """
     for path, digest in zip(rows["path"], rows["pixels"], strict=True):
         if digest not in partitions:
             raise SliceError(f"{path} has no prepared slice; run `kedro run --pipeline=data_ingestion` again")
-        yield np.asarray(partitions[digest](), dtype=np.uint8)
+    return [partial(_opened, partitions[digest]) for digest in rows["pixels"]]
+
+
+def _opened(partition: Callable[[], Any]) -> Pixels:
+    return np.asarray(partition(), dtype=np.uint8)

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from lung_tumor.manifest import SPLITS
 from lung_tumor.pages import figure_uri, render_page, slice_uri
 
+ENGINES = {"keras": "Keras", "mnn": "MNN (Winograd convolutions)"}
+
 
 def count_table(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Counts per class: ``label``, ``files``, ``quarantined``, ``pictures``, ``groups``, then pictures per split."""
@@ -27,6 +29,31 @@ def caveats(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[str]:
     if not comparison["clearly_above"]:
         found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
     return found + [f"Undefined: {name}." for name in metrics["test"]["undefined"]]
+
+
+def training_sentences(facts: Mapping[str, Any]) -> list[str]:
+    """How the classifier was trained, in words: what it read, whether fine-tuning was worth it, whether decisions agree.
+
+    Args:
+        facts: as written to ``training_facts.json``.
+    """
+    features, agreement, fine_tuning = facts["features"], facts["agreement"], facts["fine_tuning"]
+    views = features["augmentation"]["views"]
+    by = features["computation"]
+    sentences = [
+        f"The frozen part of VGG16 was passed once for each of {features['slices']} slices"
+        + (f" ({features['pictures']} pictures; of those to learn from, {views} changed views each)" if views else "")
+        + f", computed in {by['precision']} by {ENGINES[by['engine']]}.",
+        (
+            f"Decisions from these activations and from the whole network in float32 are equal on "
+            f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "
+            f"probability {agreement['largest_difference']:.4f})."
+        ),
+    ]
+    return [
+        *sentences,
+        fine_tuning["sentence"] if fine_tuning else "No block of VGG16 was fine-tuned; the head alone learnt.",
+    ]
 
 
 def render(
@@ -53,6 +80,7 @@ def render(
         counts=count_table(audit),
         caveats=caveats(metrics, audit),
         meaning=audit["meaning"],
+        training=training_sentences(metrics["training"]),
         figures=[(title, figure_uri(figure)) for title, figure in drawn.items()],
         misclassified=[{**row, "picture": slice_uri(row["pixels"])} for row in misclassified],
     )

@@ -1,99 +1,186 @@
-"""Training a classifier: the frozen part once per slice, then the head, then whatever blocks are not frozen."""
+"""Training a classifier: its head on remembered features, then, where blocks are not frozen, blocks and head together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lung_tumor import fitting, network
+import numpy as np
+import numpy.typing as npt
+
+from lung_tumor import network
+from lung_tumor.bootstrap import group_bootstrap
+from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
-from lung_tumor.feature_store import FeatureStore
-from lung_tumor.features import BATCH, Activations, run_in_batches, run_with_store
-from lung_tumor.fitting import FittingOptions, History, LabelledActivations, best_epoch
-from lung_tumor.imaging import Pixels
+from lung_tumor.cohort import Cohort, Indices
+from lung_tumor.fitting import FittingOptions, cross_entropies, fit, predict, weighted_loss
+from lung_tumor.head_learner import HeadLearner
+from lung_tumor.roc import macro_area
+from lung_tumor.tail_learner import Precision, TailLearner
 
 if TYPE_CHECKING:
     import keras
 
+Probabilities = npt.NDArray[np.floating[Any]]
 
-def frozen_activations(
-    classifier: Classifier, slices: Iterable[Pixels], total: int, store: FeatureStore | None = None
-) -> Activations:
-    """Run the frozen part of the network over prepared slices, each (size, size) uint8.
+HEAD, FINE_TUNED = "head", "fine-tuned"
 
-    Args:
-        classifier: trained or not; its frozen part alone is used.
-        slices: read a few at a time.
-        total: number of slices.
-        store: gives what it knows and keeps what is computed; None computes everything.
 
-    Returns:
-        One float32 array, ``total`` rows, for each activation that the trainable part reads.
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting gave.
+
+    Attributes:
+        history: one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning, and one of all is ``kept``.
+        validation: probabilities of the validation pictures by :data:`HEAD` and, where blocks train, :data:`FINE_TUNED`.
+        chosen: which of the two has the smaller validation loss; the model is left as that one.
+        predict: probabilities, (n, classes), of other pictures of the cohort by the chosen one.
     """
-    prefix, title = network.frozen_prefix(classifier.model), "Frozen VGG16 pass"
-    if store is None:
-        return run_in_batches(prefix, slices, total, title)
-    return run_with_store(prefix, slices, total, title, store)
+
+    history: History
+    validation: Mapping[str, Probabilities]
+    chosen: str
+    predict: Callable[[Indices], Probabilities]
 
 
 def train(
-    classifier: Classifier,
-    training: LabelledActivations,
-    validation: LabelledActivations,
-    options: FittingOptions,
+    model: keras.Model,
+    cohort: Cohort,
+    seen: Indices,
+    unseen: Indices,
+    head: FittingOptions,
+    fine_tuning: FittingOptions,
     seed: int,
-) -> History:
-    """Fit the classifier's trainable part in place, head first, then together with the blocks that are not frozen.
+    *,
+    precision: Precision = "float32",
+    checkpoint: Path | None = None,
+    keep_checkpoint: bool = False,
+    quiet: bool = False,
+) -> Fitted:
+    """Fit the trainable part of a model in place.
+
+    A later phase that makes validation worse is undone.
 
     Args:
-        classifier: untrained; only its trainable weights and its standardisation change.
-        training: activations from :func:`frozen_activations` with labels.
-        validation: the same for the slices that decide when to stop.
-        options: see :class:`FittingOptions`.
+        model: untrained, from :func:`lung_tumor.network.build`; only its trainable weights and its standardisation change.
+        cohort: gives the activations of :func:`lung_tumor.network.every_cut`.
+        seen: pictures to learn from, with all their views.
+        unseen: pictures that decide when to stop, and whether fine-tuning was worth it.
+        head: options of the first phase, in which all blocks stay as they are.
+        fine_tuning: options of the second, where blocks train.
         seed: seeds shuffling and dropout.
+        precision: what blocks that train compute in.
+        checkpoint: where an interrupted second phase goes on from.
+        keep_checkpoint: whether it stays after the end (:func:`lung_tumor.fitting.fit`).
+        quiet: whether to show no progress bar of the head, which takes less than a second.
+    """
+    taps = network.feature_cuts(model)
+    training, validation = cohort.loaded(taps, seen, views=None), cohort.loaded(taps, unseen)
+    learner = HeadLearner(network.moments(training.values), model.output_shape[-1], network.head_options(model), seed)
+    history = [
+        {**row, "phase": 0.0}
+        for row in fit(learner, training, validation, head, seed=seed, title=None if quiet else "Head")
+    ]
+    learner.to_keras(model)
+    fitted = Fitted(
+        history,
+        {HEAD: learner.predict(validation.values)},
+        HEAD,
+        lambda pictures: learner.predict(cohort.loaded(taps, pictures).values),
+    )
+    if not network.trains_blocks(model):
+        return fitted
+    tail = TailLearner(network.trainable_tail(model), seed, precision)
+    cuts = network.cuts(model)
+    validation_tail = cohort.stored(cuts, unseen)
+    rows = fit(
+        tail,
+        cohort.stored(cuts, seen, views=None),
+        validation_tail,
+        fine_tuning,
+        seed=seed,
+        title="Fine-tuning",
+        checkpoint=checkpoint,
+        keep_checkpoint=keep_checkpoint,
+    )
+    both = {**fitted.validation, FINE_TUNED: predict(tail, validation_tail)}
+    # By one weighting of the classes, whatever either phase was fitted with.
+    losses = {name: weighted_loss(values, validation.labels, head.class_weights) for name, values in both.items()}
+    better = losses[FINE_TUNED] < losses[HEAD]
+    # Of the two epochs that either phase would keep, one is.
+    history = [
+        *({**row, "kept": row["kept"] * (not better)} for row in history),
+        *({**row, "epoch": row["epoch"] + len(history), "phase": 1.0, "kept": row["kept"] * better} for row in rows),
+    ]
+    if not better:
+        return replace(fitted, history=history, validation=both)
+    tail.to_keras(network.trainable_tail(model))
+    return Fitted(history, both, FINE_TUNED, lambda pictures: predict(tail, cohort.stored(cuts, pictures)))
+
+
+def judge_fine_tuning(
+    fitted: Fitted,
+    labels: npt.NDArray[np.int64],
+    groups: Sequence[str],
+    weights: Mapping[int, float],
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Fine-tuned blocks beside the head alone, on the validation pictures; None where no block trains.
+
+    Args:
+        fitted: from :func:`train`.
+        labels: (n,) of the validation pictures.
+        groups: (n,) of the validation pictures.
+        weights: of each class, as in fitting; a class that is not among them counts 1.
+        classes: class names.
+        draws: resamples for the interval.
+        seed: of the resamples.
 
     Returns:
-        The history, one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning. The classifier is left as it
-        was after the :func:`~lung_tumor.fitting.best_epoch` of all.
+        ``chosen``; ``loss``, ``accuracy`` and ``roc_auc`` of either; ``gain``, by how much fine-tuning lowers the loss, with a
+        95 % interval over groups (negative where it does harm); ``sentence``.
     """
-    model = classifier.model
-    blocks = network.trainable_blocks(model)
-    seen, unseen = (_features(blocks, part) for part in (training, validation))
-    network.set_standardisation(model, seen.values)
-    head = network.head(model)
-    rows = fitting.fit(head, seen, unseen, options, rate=options.learning_rate, seed=seed, title="Head")
-    history = [{**row, "phase": 0.0} for row in rows]
-    if blocks is not None:
-        history += _fine_tune(network.trainable_tail(model), training, validation, options, history, seed)
-    return history
+    if FINE_TUNED not in fitted.validation:
+        return None
+    of_rows = np.array([weights.get(label, 1.0) for label in labels.tolist()])
+    losses = {name: cross_entropies(values, labels) for name, values in fitted.validation.items()}
+
+    def mean(values: npt.NDArray[np.float64], rows: Indices) -> float:
+        return float(values[rows] @ of_rows[rows] / of_rows[rows].sum())
+
+    every, gains = np.arange(len(labels)), losses[HEAD] - losses[FINE_TUNED]
+    names = [classes[label] for label in labels]
+    interval = group_bootstrap(groups, names, lambda rows: mean(gains, rows), draws, seed).to_dict()
+    facts: dict[str, Any] = {
+        "chosen": fitted.chosen,
+        "pictures": len(labels),
+        "groups": len(set(groups)),
+        "gain": {"value": mean(gains, every), "interval": interval},
+    }
+    for name, values in fitted.validation.items():
+        facts[name] = {
+            "loss": mean(losses[name], every),
+            "accuracy": float((values.argmax(axis=1) == labels).mean()),
+            "roc_auc": macro_area(labels, values),
+        }
+    return facts | {"sentence": _sentence(facts)}
 
 
-def _fine_tune(
-    tail: keras.Model,
-    training: LabelledActivations,
-    validation: LabelledActivations,
-    options: FittingOptions,
-    history: History,
-    seed: int,
-) -> History:
-    """Fit blocks and head together; undone where validation was better before. Returns the rows to append."""
-    before = tail.get_weights()
-    rows = fitting.fit(
-        tail, training, validation, options, rate=options.fine_tuning_rate, seed=seed, title="Fine-tuning"
+def _sentence(facts: Mapping[str, Any]) -> str:
+    gain, interval = facts["gain"]["value"], facts["gain"]["interval"]
+    between = "" if interval["low"] is None else f", 95 % interval {interval['low']:.3f} to {interval['high']:.3f}"
+    kept = "the fine-tuned network is kept" if facts["chosen"] == FINE_TUNED else "the head alone is kept"
+    head, tuned = (facts[name]["loss"] for name in (HEAD, FINE_TUNED))
+    return (
+        f"Fine-tuning the blocks that are not frozen {'lowers' if gain > 0 else 'raises'} the validation loss from {head:.3f} "
+        f"to {tuned:.3f} (a gain of {gain:.3f}{between}; {facts['pictures']} pictures in {facts['groups']} groups, on which "
+        f"its best epoch was chosen too): {kept}."
     )
-    if best_epoch(rows)["val_loss"] >= best_epoch(history)["val_loss"]:
-        tail.set_weights(before)
-    return [{**row, "epoch": row["epoch"] + len(history), "phase": 1.0} for row in rows]
-
-
-def _features(blocks: keras.Model | None, part: LabelledActivations) -> LabelledActivations:
-    if blocks is None:
-        return part
-    *known, last = part.values
-    outputs = blocks.predict(last, batch_size=BATCH, verbose=0)
-    return LabelledActivations([*known, *(outputs if isinstance(outputs, list) else [outputs])], part.labels)
 
 
 def with_training_facts(

@@ -29,7 +29,7 @@ NEEDED = (
 
 TINY = {
     "globals.yml": {"source": "phantom:?slices=24"},
-    "parameters.yml": {"data_ingestion": {"preparation": {"size": 64}}, "training": {"fitting": {"epochs": 3}}},
+    "parameters.yml": {"data_ingestion": {"preparation": {"size": 64}}, "training": {"head": {"epochs": 3}}},
 }
 """`conf/local` of a copy: the real thing on few and small slices."""
 

@@ -190,6 +190,6 @@ def test_repro_runs_everything_once_and_then_only_what_changed(repository: Path)
     assert ran(again) == []
     assert "up to date" in again
 
-    _shrink(repository, "parameters.yml", "training", {"fitting": {"epochs": 4}})
+    _shrink(repository, "parameters.yml", "training", {"head": {"epochs": 4}})
     assert ran(repro()) == ["training", "evaluation"]
     assert list((repository / "data").rglob(".gitignore")) == [], "/data/ is for git to ignore as a whole"

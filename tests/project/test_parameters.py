@@ -58,7 +58,7 @@ def test_every_configured_group_reaches_some_node() -> None:
 
 def test_a_misspelt_option_on_the_command_line_stops_the_run_before_any_node(tmp_path: Path) -> None:
     folder = copy_project(tmp_path)
-    done = call("kedro", "run", "--params", "training.fitting.epohcs=3", cwd=folder)
+    done = call("kedro", "run", "--params", "training.head.epohcs=3", cwd=folder)
     assert done.returncode != 0
     assert "epohcs" in done.stdout
     assert "Running node" not in done.stdout
@@ -66,9 +66,9 @@ def test_a_misspelt_option_on_the_command_line_stops_the_run_before_any_node(tmp
 
 
 WRONG = {
-    "training.fitting.epochs=0": "epochs must be at least 1, received 0",
-    "training.fitting.class_weights=equal": "class_weights must be one of",
-    "training.fitting.learning_rate=2": "learning_rate must lie in (0, 1), received 2",
+    "training.head.epochs=0": "epochs must be at least 1, received 0",
+    "training.head.class_weights=equal": "class_weights must be one of",
+    "training.head.learning_rate=2": "learning_rate must lie in (0, 1), received 2",
     "data_ingestion.split.test=2": "split.test must lie in (0, 1), received 2",
     "data_ingestion.preparation.denoise=blur": "denoise must be one of",
     "data_ingestion.preparation.sise=64": "sise",

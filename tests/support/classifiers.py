@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import keras
@@ -42,6 +44,11 @@ def small_classifier(
 def pixels(count: int, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Random prepared slices, (count, 32, 32) uint8."""
     return np.random.default_rng(seed).integers(0, 256, (count, SIZE, SIZE), dtype=np.uint8)
+
+
+def openers(slices: Iterable[npt.NDArray[np.uint8]]) -> list[Callable[[], npt.NDArray[np.uint8]]]:
+    """For each slice a call that opens it."""
+    return [partial(np.copy, picture) for picture in slices]
 
 
 def weights_by_layer(model: keras.Model) -> dict[str, list[npt.NDArray[np.float32]]]:

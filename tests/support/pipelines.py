@@ -10,7 +10,9 @@ from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
 from lung_tumor import network
+from lung_tumor.augmentation import AugmentationOptions
 from lung_tumor.classes import ClassOptions
+from lung_tumor.computation import ComputationOptions
 from lung_tumor.duplicates import DuplicateOptions
 from lung_tumor.embedding import EmbeddingOptions
 from lung_tumor.feature_store import FeatureStore
@@ -76,7 +78,7 @@ def ingestion_options(**changed: Any) -> dict[str, Any]:
 
 
 def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
-    """All four pipelines on a handful of slices of so many classes."""
+    """All pipelines but the search on a handful of slices of so many classes."""
     inputs = {
         **ingestion_options(seed=seed),
         "slice_source": tiny_source(folder, CLASSES[:classes]),
@@ -84,6 +86,10 @@ def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
         "imagenet_weights": pretrained(NETWORKS[classes]),
         "params:evaluation.comparison": ComparisonOptions(draws=100),
         "params:model_prep.network": NETWORKS[classes],
-        "params:training.fitting": FittingOptions(epochs=6, batch_size=8, learning_rate=0.05, fine_tuning_rate=0.0001),
+        "params:features.computation": ComputationOptions(precision="float32", engine="keras"),
+        "params:features.augmentation": AugmentationOptions(views=1),
+        "params:training.head": FittingOptions(epochs=6, batch_size=8, learning_rate=0.05),
+        "params:training.fine_tuning": FittingOptions(epochs=6, batch_size=8, learning_rate=0.0001),
     }
-    return run(register_pipelines()["__default__"], inputs)
+    pipelines = register_pipelines()
+    return run(pipelines["__default__"] + pipelines["cross_validation"], inputs)

@@ -65,9 +65,13 @@ def compare_with_shortcuts(
 
 
 def measure(
-    predictions: pd.DataFrame, classifier_facts: dict[str, Any], audit: dict[str, Any], comparison: dict[str, Any]
+    predictions: pd.DataFrame,
+    classifier_facts: dict[str, Any],
+    training_facts: dict[str, Any],
+    audit: dict[str, Any],
+    comparison: dict[str, Any],
 ) -> dict[str, Any]:
-    """Figures of the test split with what they were measured on, and what the data set's audit says of their worth."""
+    """Figures of the test split with what they were measured on, how it was trained, and what the audit says of their worth."""
     classes = _classes(predictions)
     probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
     test = measures.classification_metrics(
@@ -75,7 +79,7 @@ def measure(
     )
     counts = {"slices": len(predictions), "groups": int(predictions["group"].nunique())}
     worth = {"shortcuts": {"dataset": audit["shortcuts"], "test": comparison}, "few_groups": audit["few_groups"]}
-    return {"test": test | counts, "classes": classes, **classifier_facts, **worth}
+    return {"test": test | counts, "classes": classes, "training": training_facts, **classifier_facts, **worth}
 
 
 def to_facts(classifier: Classifier) -> dict[str, Any]:

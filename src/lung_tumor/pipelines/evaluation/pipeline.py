@@ -40,7 +40,7 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 measure,
-                inputs=["predictions", "classifier_facts", "audit", "comparison"],
+                inputs=["predictions", "classifier_facts", "training_facts", "audit", "comparison"],
                 outputs="metrics",
                 name="measure",
             ),

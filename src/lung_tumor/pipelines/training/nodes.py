@@ -9,65 +9,90 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lung_tumor import export, figures, training
+from lung_tumor import agreement, export, figures, training
+from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin, training_digest
 from lung_tumor.feature_store import FeatureStore
-from lung_tumor.fitting import FittingOptions, LabelledActivations
+from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
-from lung_tumor.metrics import class_indices
+from lung_tumor.pipelines.cohorts import gather
 from lung_tumor.prepared import Partitions, read_slices
 
-Features = dict[str, npt.NDArray[Any]]
+CHECKS = 200
+"""Most validation slices on which decisions from remembered activations are compared with those of the whole network."""
 
 EXPORT_CHECKS = 16
 """Validation slices on which the exported model must agree with the original."""
 
-
-def extract_features(
-    slices: Partitions,
-    manifest: pd.DataFrame,
-    classifier: Classifier,
-    provenance: dict[str, Any],
-    store: FeatureStore,
-) -> Features:
-    """Activations of the frozen part for every training and validation picture, with the pixel digests they belong to."""
-    require_same_origin(classifier.metadata, provenance)
-    rows = accepted(manifest, TRAINING, VALIDATION)
-    values = training.frozen_activations(classifier, read_slices(slices, rows), len(rows), store)
-    return {"pixels": rows["pixels"].to_numpy(dtype=str), **{f"activation{i}": part for i, part in enumerate(values)}}
+DRAWS = 1000
+"""Resamples behind the interval of what fine-tuning gains."""
 
 
 def train_classifier(
     classifier: Classifier,
-    features: Features,
+    slices: Partitions,
+    features: dict[str, Any],
+    store: FeatureStore,
     manifest: pd.DataFrame,
     provenance: dict[str, Any],
-    options: FittingOptions,
+    head: FittingOptions,
+    fine_tuning: FittingOptions,
     seed: int,
-) -> tuple[Classifier, list[dict[str, float]]]:
-    """Fit the trainable part; every picture counts once."""
-    seen, unseen = (_labelled(features, accepted(manifest, split), classifier) for split in (TRAINING, VALIDATION))
-    history = training.train(classifier, seen, unseen, options, seed)
+) -> tuple[Classifier, History, dict[str, Any]]:
+    """Fit the trainable part; every picture counts once.
+
+    Returns:
+        The classifier, its history, and the facts of its training: ``features``, ``fine_tuning`` (None where no block
+        trains) and ``agreement`` of remembered activations with the network in float32.
+    """
+    require_same_origin(classifier.metadata, provenance)
+    rows = accepted(manifest, TRAINING, VALIDATION)
+    cohort = gather(rows, slices, classifier, features, store, augmented=(TRAINING,))
+    cohort.remembered.compute("Frozen VGG16 pass")
+    seen, unseen = (np.flatnonzero(rows["split"] == split) for split in (TRAINING, VALIDATION))
+    fitted = training.train(
+        classifier.model,
+        cohort,
+        seen,
+        unseen,
+        head,
+        fine_tuning,
+        seed,
+        precision=features["computation"]["precision"],
+        checkpoint=store.path.with_name("fine_tuning.npz"),
+    )
+    labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]
+    weights = class_weights(labels) if head.class_weights == "balanced" else {}
+    checked = _spread(unseen, CHECKS)
+    facts = {
+        "features": features | {"pictures": len(rows), "slices": len(cohort.remembered)},
+        "fine_tuning": training.judge_fine_tuning(
+            fitted, labels, groups, weights, classifier.metadata.classes, DRAWS, seed
+        ),
+        "agreement": agreement.with_whole_network(
+            classifier.model, read_slices(slices, rows.iloc[checked]), fitted.predict(checked)
+        ),
+    }
     trained = training.with_training_facts(
         classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
     )
-    return trained, history
+    return trained, fitted.history, facts
 
 
 def export_classifier(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> bytes:
     """Export to ONNX, checked on validation slices."""
-    rows = accepted(manifest, VALIDATION).head(EXPORT_CHECKS)
+    rows = accepted(manifest, VALIDATION)
+    rows = rows.iloc[_spread(np.arange(len(rows)), EXPORT_CHECKS)]
     return export.to_onnx(classifier, np.stack(list(read_slices(slices, rows))))
 
 
-def draw_history(history: list[dict[str, float]], provenance: dict[str, Any]) -> Figure:
+def draw_history(history: History, provenance: dict[str, Any]) -> Figure:
     """Loss and accuracy over the epochs."""
     return figures.history(history, synthetic=provenance["synthetic"], caution=provenance["few_groups"])
 
 
-def _labelled(features: Features, rows: pd.DataFrame, classifier: Classifier) -> LabelledActivations:
-    position = {digest: index for index, digest in enumerate(features["pixels"])}
-    chosen = np.array([position[digest] for digest in rows["pixels"]])
-    values = [features[name][chosen] for name in sorted(features) if name != "pixels"]
-    return LabelledActivations(values, class_indices(rows["label"].tolist(), classifier.metadata.classes))
+def _spread(pictures: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
+    """At most so many, from all along the rows: those of one class stand together."""
+    places = np.linspace(0, len(pictures) - 1, min(most, len(pictures)))
+    return np.asarray(pictures[np.unique(places.round().astype(np.intp))])

@@ -1,12 +1,11 @@
-"""Prepared slices → features of the frozen part → trained classifier → served model."""
+"""Remembered activations → trained classifier → served model."""
 
 from kedro.pipeline import Node, Pipeline
 
-from lung_tumor.consistency import require_whole
+from lung_tumor.pipelines.cohorts import check_leaks
 from lung_tumor.pipelines.training.nodes import (
     draw_history,
     export_classifier,
-    extract_features,
     train_classifier,
 )
 
@@ -15,29 +14,21 @@ def create_pipeline() -> Pipeline:
     """Build the pipeline."""
     return Pipeline(
         [
-            Node(
-                require_whole,
-                inputs=["manifest", "duplicate_pairs", "provenance"],
-                outputs="leak_free_manifest",
-                name="check_training_leaks",
-            ),
-            Node(
-                extract_features,
-                inputs=["prepared_slices", "leak_free_manifest", "untrained_classifier", "provenance", "feature_store"],
-                outputs="features",
-                name="extract_features",
-            ),
+            check_leaks(),
             Node(
                 train_classifier,
                 inputs=[
                     "untrained_classifier",
+                    "prepared_slices",
                     "features",
+                    "feature_store",
                     "leak_free_manifest",
                     "provenance",
-                    "params:training.fitting",
+                    "params:training.head",
+                    "params:training.fine_tuning",
                     "params:seed",
                 ],
-                outputs=["classifier", "history"],
+                outputs=["classifier", "history", "training_facts"],
                 name="train_classifier",
             ),
             Node(

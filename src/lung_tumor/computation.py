@@ -1,0 +1,153 @@
+"""The arithmetic and the engine of the frozen pass: what this machine does best, unless the configuration says otherwise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lung_tumor.errors import StaleError
+from lung_tumor.mnn_network import has_mnn
+from lung_tumor.options import require_types
+
+Precision = Literal["float32", "bfloat16", "float16"]
+Engine = Literal["keras", "mnn"]
+
+_CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Of x86 (avx512_bf16, amx_bf16) and of ARM (bf16), as Linux names them."""
+_AMPERE = (8, 0)
+"""NVIDIA compute capability from which bfloat16 is computed and not imitated."""
+
+
+@dataclass(frozen=True)
+class ComputationOptions:
+    """``params:features.computation``: how the frozen part of the network is computed.
+
+    Attributes:
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``; with the last two, convolutions multiply in 16 bits
+            and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it (float16 on a GPU that
+            does not), float32 elsewhere.
+        engine: ``auto``, ``keras`` or ``mnn``. MNN runs on processors, in float32 alone; ``auto`` takes it wherever that
+            is what is asked for and it is installed.
+    """
+
+    precision: Precision | Literal["auto"] = "auto"
+    engine: Engine | Literal["auto"] = "auto"
+
+    def __post_init__(self) -> None:
+        require_types(self, "computation")
+        for name, kinds in (("precision", get_args(Precision)), ("engine", get_args(Engine))):
+            if getattr(self, name) not in ("auto", *kinds):
+                raise ValueError(
+                    f"computation.{name} must be one of {('auto', *kinds)}, received {getattr(self, name)!r}"
+                )
+        if self.engine == "mnn" and self.precision in ("bfloat16", "float16"):
+            raise ValueError(
+                f"computation.engine=mnn computes in float32 alone, received computation.precision={self.precision}; "
+                "set the precision to float32 or the engine to keras"
+            )
+
+
+@dataclass(frozen=True)
+class Computation:
+    """What was chosen; ``str`` gives ``mnn float32``."""
+
+    engine: Engine
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}"
+
+
+def choose(options: ComputationOptions) -> Computation:
+    """Resolve ``auto`` for this machine; Keras is imported only where it must be asked for a GPU.
+
+    Raises:
+        ValueError: MNN is asked for and not installed.
+    """
+    if options.engine == "mnn":
+        if not has_mnn():
+            raise ValueError("computation.engine=mnn, but MNN is not installed: `pip install mnn`, or set it to auto")
+        return Computation("mnn", "float32")
+    if options.precision in ("bfloat16", "float16"):
+        return Computation("keras", options.precision)
+    if options.precision == "float32" and options.engine == "keras":
+        return Computation("keras", "float32")
+    return _best(options, on_gpu=has_gpu())
+
+
+def require_here(computation: Computation) -> Computation:
+    """Pass on what another run chose, if this machine can compute it.
+
+    Raises:
+        StaleError: it was chosen where MNN is installed, and here it is not.
+    """
+    if computation.engine == "mnn" and not has_mnn():
+        raise StaleError(
+            "features.json says that activations are computed by MNN, which is not installed here; "
+            "run `kedro run --pipeline=features` on this machine"
+        )
+    return computation
+
+
+def _best(options: ComputationOptions, *, on_gpu: bool) -> Computation:
+    if options.precision == "auto":
+        if on_gpu:
+            return Computation("keras", "bfloat16" if gpu_computes_bfloat16() else "float16")
+        if processor_computes_bfloat16():
+            return Computation("keras", "bfloat16")
+    faster = options.engine == "auto" and not on_gpu and has_mnn()
+    return Computation("mnn" if faster else "keras", "float32")
+
+
+def has_gpu() -> bool:
+    """Whether Keras's backend sees a GPU."""
+    import keras
+
+    try:
+        return bool(keras.distribution.list_devices("gpu"))
+    except (AttributeError, NotImplementedError, RuntimeError):  # the backend has none, or cannot tell
+        return False
+
+
+def gpu_computes_bfloat16() -> bool:
+    """Whether every NVIDIA GPU here is of Ampere or later; not known is no, for every GPU computes float16."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    command = [program, "--query-gpu=compute_cap", "--format=csv,noheader"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return reads_ampere(answer.stdout)
+
+
+def reads_ampere(compute_capabilities: str) -> bool:
+    """Whether what ``nvidia-smi --query-gpu=compute_cap`` prints, ``8.6`` a line, is 8.0 or more throughout."""
+    found = [tuple(map(int, line.split("."))) for line in compute_capabilities.split() if line[0].isdigit()]
+    return bool(found) and min(found) >= _AMPERE
+
+
+def processor_computes_bfloat16() -> bool:
+    """Whether the processor has bfloat16 instructions that Keras's backend uses: TensorFlow and PyTorch do, JAX does not."""
+    import keras
+
+    return (
+        keras.backend.backend() in ("tensorflow", "torch")
+        and _CPUINFO.is_file()
+        and reads_bfloat16(_CPUINFO.read_text())
+    )
+
+
+def reads_bfloat16(cpuinfo: str) -> bool:
+    """Whether Linux's ``/proc/cpuinfo`` names instructions that multiply bfloat16."""
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    flags = [set(value.split()) for name, _, value in lines if name.strip() in ("flags", "Features")]
+    return bool(flags) and all(entry & _BFLOAT16_FLAGS for entry in flags)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,36 @@
+"""The file that a search writes does what it says: `kedro run --config` with it trains that configuration."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from lung_tumor.network import NetworkOptions
+from lung_tumor.tuning import COMPLETE, SearchResult, Trial
+from lung_tumor.tuning_memory import Configuration, FoldScore
+from lung_tumor.tuning_report import parameters_file
+from tests.project.copies import copy_project, kedro_run
+
+
+@pytest.mark.slow
+def test_kedro_run_takes_the_file_and_lists_survive(tmp_path: Path) -> None:
+    folder = copy_project(tmp_path)
+    network = NetworkOptions(feature_blocks=(3, 5), head="max", hidden_units=(8, 4), dropout=0.25, l2=0.0123)
+    best = Trial(0, Configuration(network, 0.00456, views=2), COMPLETE, (FoldScore(0.5),), 1.0, 0.0)
+    file = folder / "data/08_reporting/best_parameters.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(parameters_file(SearchResult((best,), {}, 1), "x", seed=7, source="phantom:"), encoding="utf-8")
+    kedro_run("--pipelines=data_ingestion", cwd=folder)
+    kedro_run("--config", str(file), "--pipelines=model_prep", cwd=folder)
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        params = dict(database.execute("select key, value from params").fetchall())
+    assert params["model_prep.network.feature_blocks"] == "(3, 5)"
+    assert params["model_prep.network.hidden_units"] == "(8, 4)"
+    assert params["model_prep.network.head"] == "max"
+    assert float(params["model_prep.network.l2"]) == 0.0123
+    architecture = (folder / "data/06_models/architecture.txt").read_text(encoding="utf-8")
+    assert [name for name in ("block3_features", "block5_features", "hidden2") if name not in architecture] == []
+    assert "block4_features" not in architecture
