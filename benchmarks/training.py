@@ -25,6 +25,7 @@ from typing import Any
 import training_data
 import training_growth
 import training_pass
+import training_quality
 import training_report
 import training_sides
 from machine import describe, peak_memory_mb
@@ -39,6 +40,7 @@ PARTS: dict[str, Callable[..., Result]] = {
     "conventional": training_sides.conventional,
     "ours": training_sides.ours,
     "folds": training_sides.folds,
+    "quality": training_quality.quality,
     "frozen_pass": training_pass.rates_and_agreement,
     "growth": training_growth.grow,
 }
@@ -108,6 +110,9 @@ def _measure(given: argparse.Namespace, folder: Path) -> Result:
 _SOME_EPOCHS = 3
 """Conventional epochs measured where ten are extrapolated."""
 
+_CHANGED_VIEWS = 3
+"""With the slice itself, four cached views of each."""
+
 
 def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> Result:
     """Section 1: the conventional recipe and ours."""
@@ -126,7 +131,7 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
         row["conventional"] = given.run("conventional", **case, augmented=augmented, epochs=shorter)
         for number in epochs if whole else (10,):
             store = folder / f"{files}-{augmented}-{number}.sqlite"
-            ask = {**case, "views": 4 if augmented else 0, "epochs": number, "store": str(store)}
+            ask = {**case, "views": _CHANGED_VIEWS if augmented else 0, "epochs": number, "store": str(store)}
             cold = given.run("ours", **ask)
             warm = min(
                 (given.run("ours", **ask) for _ in range(1 if given.quick else 2)), key=lambda run: run["seconds"]
@@ -136,7 +141,14 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
         rows.append(row)
     case = {"folder": plan["folder"], "size": plan["size"], "store": str(folder / "folds.sqlite")}
     crossed = {name: given.run("folds", **case) for name in ("cold", "warm")}
-    return {"measured_epochs": measured, "views": 4, "runs": rows, "folds": crossed}
+    judged = given.run("quality", **case, epochs=2 if given.quick else 10)
+    return {
+        "measured_epochs": measured,
+        "views": _CHANGED_VIEWS + 1,
+        "runs": rows,
+        "folds": crossed,
+        "quality": judged,
+    }
 
 
 def measure_frozen_pass(given: argparse.Namespace, folder: Path, plan: Result) -> Result:

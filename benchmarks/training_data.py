@@ -1,7 +1,7 @@
 """Prepared slices on disk, the same for whatever is compared: ``files/SPLIT/CLASS/N.png`` and ``pictures/…``.
 
 ``files`` holds every file of the source that can be used, ``pictures`` one file of each picture. Training, validation and
-test share no group.
+test share no group. A name ends with the picture's fold, which shares no group with the others either.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def prepare_source(source: str, folder: str, size: int) -> dict[str, Any]:
         decoded = decode(located[row.path].read_bytes(), options.dicom_window)
         picture = Image.fromarray(prepare(decoded.pixels, options, decoded.strokes))
         for kind in ("files", "pictures") if row.verdict == "accepted" else ("files",):
-            path = root / kind / row.split / row.label / f"{number:05}.png"
+            path = root / kind / row.split / row.label / f"{number:05}-{row.fold}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             picture.save(path)
     counts = {kind: {s: len(labelled(root / kind / s)[0]) for s in ("training", "validation", "test")}
@@ -117,6 +117,11 @@ def labelled(folder: Path) -> Labelled:
     paths = sorted(folder.glob("*/*.png"))
     classes = sorted({path.parent.name for path in folder.parent.glob("*/*/*.png")})
     return paths, np.array([classes.index(path.parent.name) for path in paths], np.int64)
+
+
+def fold_of(path: Path) -> int:
+    """Fold of a prepared slice of the source."""
+    return int(path.stem.rpartition("-")[2])
 
 
 def read(path: Path) -> Pixels:

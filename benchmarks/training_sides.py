@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from machine import peak_memory_mb
-from training_data import SEED, classes_of, labelled, read, weights
+from training_data import SEED, classes_of, fold_of, labelled, read, weights
 
 BATCH = 16
 """Slices a step, on both sides."""
@@ -156,11 +156,7 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
 
 
 def folds(folder: str, size: int, store: str) -> dict[str, Any]:
-    """Time of five-fold cross-validation of the head over one file of each picture.
-
-    Folds are dealt by class alone, so that nothing but the time is to be believed: pictures that are joined as one group
-    may lie in two of them.
-    """
+    """Time of cross-validation of the head over one file of each picture, on the manifest's grouped folds."""
     import keras  # noqa: F401 - imports are not timed
 
     import lung_tumor.datasets.imagenet_weights  # noqa: F401
@@ -184,9 +180,7 @@ def folds(folder: str, size: int, store: str) -> dict[str, Any]:
     remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
     computed = remembered.compute("Frozen pass")
     every = np.arange(len(paths))
-    # Dealt class by class, so that each fold has some of either.
-    dealt = np.empty(len(paths), np.int64)
-    dealt[np.argsort(labels, kind="stable")] = every % 5
+    dealt = np.array([fold_of(path) for path in paths])
     groups = [str(number) for number in every]
     cohort = Cohort(remembered, every, np.zeros(len(paths), np.intp), labels, groups, dealt)
     asked = FittingOptions(learning_rate=OUR_RATE, patience=None)

@@ -51,7 +51,7 @@ class FittingOptions:
         class_weights: ``balanced`` weighs each class by the inverse of its share, in validation by its share there.
     """
 
-    epochs: int = 200
+    epochs: int = 100
     batch_size: int = 32
     learning_rate: float = 0.001
     warm_up: int = 0

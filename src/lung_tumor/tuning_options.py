@@ -41,7 +41,7 @@ class TuningOptions:
     timeout_s: float | None = None
     feature_blocks: tuple[tuple[int, ...], ...] = ((4,), (3, 4), (4, 5), (3, 4, 5), (5,))
     head: tuple[str, ...] = ("average", "max")
-    hidden_units: tuple[tuple[int, ...], ...] = ((), (32,), (128,))
+    hidden_units: tuple[tuple[int, ...], ...] = ((), (32,))
     frozen_blocks: tuple[int, ...] = (5,)
     dropout: tuple[float, float] = (0.0, 0.5)
     l2: tuple[float, float] = (0.00001, 0.1)
