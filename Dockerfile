@@ -28,13 +28,14 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOME=/tmp \
     DO_NOT_TRACK=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     KEDRO_DISABLE_TELEMETRY=1 \
     GUNICORN_BIND=0.0.0.0:8080
 
 # Asking the app here means that no image without a usable model is ever tagged.
 RUN python -m compileall -q src app \
     && python -c "from app import create_app; \
-answer = create_app().test_client().get('/healthz'); \
+answer = create_app().test_client().get('/readyz'); \
 print(answer.text); \
 raise SystemExit(answer.status_code != 200)"
 
@@ -44,7 +45,7 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "from http.client import HTTPConnection; \
 app = HTTPConnection('127.0.0.1', 8080, timeout=4); \
-app.request('GET', '/healthz'); \
+app.request('GET', '/readyz'); \
 raise SystemExit(app.getresponse().status != 200)"]
 CMD ["gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"]
 

@@ -1,88 +1,127 @@
-"""The JSON API, for programs.
+"""The JSON API, for programs; :mod:`app.openapi` describes it.
 
-========  ========================  =============================================
-method    path                      answer
-========  ========================  =============================================
-POST      ``/api/v1/predictions``   class probabilities of one or several slices
-GET       ``/api/v1/model``         what the model says of itself
-GET       ``/healthz``              200 with a model, 503 without
-========  ========================  =============================================
+========  ==========================  ==============================================================
+method    path                        answer
+========  ==========================  ==============================================================
+POST      ``/api/v1/predictions``     an answer for each slice
+GET       ``/api/v1/model``           what the model says of itself
+GET       ``/api/v1/openapi.json``    this API, OpenAPI 3.1
+GET       ``/api/v1/docs``            the same, to be read
+GET       ``/healthz``                200 while this process lives
+GET       ``/readyz``                 200 with a model that has answered for a slice, 503 without
+GET       ``/metrics``                counts and times, for Prometheus
+========  ==========================  ==============================================================
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
-from werkzeug.exceptions import HTTPException, UnprocessableEntity
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
+from werkzeug.exceptions import HTTPException, ServiceUnavailable, UnprocessableEntity, default_exceptions
 
-from app.model import served_model
-from app.prediction import Prediction, judge_each
-from app.problems import problem, problem_response
+from app import openapi
+from app.metrics import CONTENT_TYPE
+from app.model import ServedModel, served_model
+from app.prediction import Item, judge_uploads
+from app.problems import problem_response
 from app.uploads import uploaded
-from lung_tumor.metadata import ModelMetadata
 
 NOTICE = "Research use only. Not a medical device."
+
+ROOM = "room"
+"""Where ``app.extensions`` keeps the :class:`app.admission.Room`."""
 
 blueprint = Blueprint("api", __name__)
 
 
 @blueprint.post("/api/v1/predictions")
 def predictions() -> Response:
-    """Classify the slices in the multipart field ``file``, one or several.
+    """Judge the slices in the multipart field ``file``: PNG, JPEG, DICOM, or zips of such, one or several.
 
-    Answers 200 with ``{"model", "notice", "predictions"}``; ``predictions`` holds one object for each file, in the
-    order sent: ``{"label", "probabilities"}``, or ``{"error": problem}`` for a file that could not be used, so that
-    one bad file of a series does not take the answers of the others. Where no file could be used, the answer is
-    problem+json: its status is 415 or 422 if all files share it, else 422; ``errors`` holds one problem for each file.
+    Answers 200 with ``{"model", "notice", "predictions"}``; ``predictions`` holds :meth:`Item.to_dict` of each slice, in
+    the order sent, but slices of one DICOM series together and by position. A slice that could not be judged has an
+    ``error``, so that one bad file of a series does not take the answers of the others. Where none could be judged, the
+    answer is problem+json: its status is 413, 415 or 422 if all share it, else 422; ``errors`` holds them one by one.
 
-    Other problems: 400 no file, 413 too many files or bytes, 415 no form, 503 no model.
+    Other problems: 400 no file, 401 no token, 413 too many files or bytes, 415 no form, 429 too many requests, 503 no
+    model or too much to do.
     """
     model = served_model()
-    metadata = model.require().metadata
-    answers = judge_each(uploaded(), model)
-    errors = [answer for answer in answers if isinstance(answer, HTTPException)]
-    if len(errors) == len(answers):
-        return problem_response(_common(errors), errors=[problem(error) for error in errors])
-    return jsonify(model=_brief(metadata), notice=NOTICE, predictions=[_entry(answer) for answer in answers])
+    model.require()
+    wants_images = request.args.get("images", request.form.get("images", "")).lower() in ("true", "1", "yes")
+    items = judge_uploads(uploaded(), model, wants_images)
+    if all(item.error for item in items):
+        return _none_usable(items)
+    return jsonify(model=brief(model), notice=NOTICE, predictions=[item.to_dict() for item in items])
 
 
 @blueprint.get("/api/v1/model")
 def model() -> Response:
-    """Everything in the model's metadata."""
-    return jsonify(dataclasses.asdict(served_model().require().metadata))
+    """Everything in the model's metadata, and the digest of its file."""
+    served = served_model()
+    return jsonify({**dataclasses.asdict(served.require().metadata), "digest": served.digest})
+
+
+@blueprint.get("/api/v1/openapi.json")
+def openapi_document() -> Response:
+    """This API, for programs that read OpenAPI."""
+    return jsonify(openapi.document())
+
+
+@blueprint.get("/api/v1/docs")
+def docs() -> str:
+    """This API, for people."""
+    return render_template("api.html", document=openapi.document(), operations=openapi.operations(), notice=NOTICE)
 
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """Whether this process can answer, and with which model."""
+    """Whether this process can answer at all."""
+    return jsonify(status="alive")
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    """Whether there is a model, loaded and tried, and which."""
     served = served_model()
     if served.predictor is None:
-        response = jsonify(status="no model", reason=served.reason)
-        response.status_code = 503
-        return response
-    return jsonify(status="ok", model=_brief(served.predictor.metadata))
+        return problem_response(ServiceUnavailable(served.reason))
+    return jsonify(status="ready", model=brief(served))
 
 
-def _brief(metadata: ModelMetadata) -> dict[str, Any]:
-    return {
-        name: getattr(metadata, name) for name in ("version", "created", "classes", "source", "synthetic", "warnings")
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """What was counted, for Prometheus."""
+    served = served_model()
+    engine, room = served.resources.engine, current_app.extensions[ROOM]
+    gauges = {
+        "queue_slices": ("Slices that wait for the model.", engine.waiting),
+        "requests_in_progress": ("Requests with a body under way.", room.taken),
+        "ready": ("1 with a model, 0 without.", float(served.predictor is not None)),
     }
+    facts: dict[str, str] = {}
+    if served.predictor is not None:
+        metadata = served.predictor.metadata
+        facts = {"version": metadata.version, "digest": served.digest, "precision": metadata.precision}
+    return Response(served.resources.metrics.render(gauges, facts), content_type=CONTENT_TYPE)
 
 
-def _entry(answer: Prediction | HTTPException) -> dict[str, Any]:
-    if isinstance(answer, HTTPException):
-        return {"error": problem(answer)}
-    return {
-        "label": answer.label,
-        "probabilities": {name: round(value, 6) for name, value in answer.probabilities.items()},
-    }
+def brief(served: ServedModel) -> dict[str, Any]:
+    """What every answer says of the model that gave it."""
+    metadata = served.require().metadata
+    names = ("version", "created", "classes", "source", "synthetic", "warnings", "precision")
+    return {**{name: getattr(metadata, name) for name in names}, "digest": served.digest}
 
 
-def _common(errors: list[HTTPException]) -> HTTPException:
-    """One error that stands for all of them."""
-    if len({(error.code, error.description) for error in errors}) == 1:
-        return errors[0]
-    summary = f"None of the {len(errors)} files could be used; `errors` says why for each, in the order sent."
-    return type(errors[0])(summary) if len({error.code for error in errors}) == 1 else UnprocessableEntity(summary)
+def _none_usable(items: Sequence[Item]) -> Response:
+    errors: list[Mapping[str, Any]] = [{**(item.error or {}), "name": item.name, "file": item.file} for item in items]
+    details = {(error["status"], error["detail"]) for error in errors}
+    statuses = {status for status, _ in details}
+    status, detail = next(iter(details))
+    if len(details) > 1:
+        detail = f"None of the {len(errors)} files could be used; `errors` says why for each, in the order sent."
+    common: type[HTTPException] = default_exceptions[status] if len(statuses) == 1 else UnprocessableEntity
+    return problem_response(common(detail), errors=errors)

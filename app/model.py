@@ -1,9 +1,12 @@
-"""The model that this process serves: found through the catalog, loaded and tried once."""
+"""The model that this process serves: found through the catalog, loaded and tried once, replaced while serving."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +14,13 @@ from typing import Any
 import numpy as np
 from flask import current_app
 from kedro.config import MissingConfigException, OmegaConfigLoader
-from kedro.io import DataCatalog
+from kedro.io import AbstractDataset, DataCatalog
 from werkzeug.exceptions import ServiceUnavailable
 
+from app.engine import Engine
+from app.metrics import Metrics
+from lung_tumor.configuration import CONFIG_LOADER_ARGS
 from lung_tumor.predictor import Predictor
-from lung_tumor.settings import CONFIG_LOADER_ARGS
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +28,38 @@ ENTRY = "served_model"
 """The catalog entry that names the served model."""
 
 EXTENSION = "served_model"
-"""Where ``app.extensions`` keeps the :class:`ServedModel`."""
+"""Where ``app.extensions`` keeps the :class:`Champion`."""
 
-NO_MODEL = "No model has been trained here yet. Train one with `make run`, then start the app again."
-BAD_MODEL = (
-    "The model file cannot be used; the server's log says why. "
-    "Train a new one with `make run`, then start the app again."
-)
+NO_MODEL = "No model has been trained here yet. Train one with `make run`; it is served from then on."
+BAD_MODEL = "The model file cannot be used; the server's log says why. Train a new one with `make run`."
+
+_LOOK_SECONDS = 1.0
+"""A model file is looked at no more often than this."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What all models of one process share.
+
+    Attributes:
+        config: the app's configuration, of which limits are read.
+        engine: where slices wait for the model.
+        metrics: what is counted.
+        turns: one for each picture that may be held decoded at a time.
+        large: held while a large picture is decoded, since one alone takes hundreds of megabytes.
+    """
+
+    config: Mapping[str, Any]
+    engine: Engine
+    metrics: Metrics
+    turns: threading.Semaphore
+    large: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Resources:
+        """Resources as the configuration bounds them."""
+        turns = threading.Semaphore(config["JUDGED_AT_ONCE"])
+        return cls(config, Engine(config["BATCH"]), Metrics(), turns)
 
 
 @dataclass(frozen=True)
@@ -37,27 +67,16 @@ class ServedModel:
     """A model, or the reason why there is none.
 
     Attributes:
+        resources: what it shares with those before and after it.
         predictor: the loaded model, None where there is none.
+        digest: SHA-256 of its file; empty where it came from no file.
         reason: why there is none and what to do, empty otherwise; names no path of the server.
-        turns: one for each picture that may be held decoded at a time, since a large one takes hundreds of megabytes.
     """
 
+    resources: Resources
     predictor: Predictor | None
+    digest: str = ""
     reason: str = ""
-    turns: threading.Semaphore = field(default_factory=threading.Semaphore)
-
-    @classmethod
-    def of(cls, predictor: Predictor, judged_at_once: int) -> ServedModel:
-        """Serve ``predictor`` once it has answered for a black slice with one probability for each of its classes.
-
-        Raises:
-            ValueError: it answers in another shape.
-        """
-        size, classes = predictor.metadata.preparation.size, predictor.metadata.classes
-        answered = predictor.predict(np.zeros((1, size, size), dtype=np.uint8)).shape
-        if answered != (1, len(classes)):
-            raise ValueError(f"the model must answer one slice with shape (1, {len(classes)}), received {answered}")
-        return cls(predictor, turns=threading.Semaphore(judged_at_once))
 
     def require(self) -> Predictor:
         """The model.
@@ -70,24 +89,105 @@ class ServedModel:
         return self.predictor
 
 
-def served_model() -> ServedModel:
-    """The model of the app that handles this request."""
-    served: ServedModel = current_app.extensions[EXTENSION]
-    return served
-
-
-def load(project: Path, env: str | None, judged_at_once: int) -> ServedModel:
-    """Load the catalog's served model, without a Kedro session and so without a tracking server.
-
-    Args:
-        project: folder that holds ``conf`` and ``data``.
-        env: Kedro's configuration environment; None for the project's default.
-        judged_at_once: pictures that may be held decoded at a time.
+def check(predictor: Predictor) -> None:
+    """Ask a model about a black slice, which also warms it.
 
     Raises:
-        MissingConfigException: ``project`` holds no configuration.
-        KeyError: the catalog names no served model.
+        ValueError: it answers in another shape than it names classes, or cannot tell suspected from clear.
     """
+    metadata = predictor.metadata
+    if metadata.operating_point is None or metadata.novelty is None:
+        raise ValueError("the model carries no operating point or no limit of novelty; train it anew with `make run`")
+    judged = predictor.judge(np.zeros((1, metadata.preparation.size, metadata.preparation.size), dtype=np.uint8))
+    count = len(metadata.classes)
+    for name, found, expected in (
+        ("probabilities", judged.probabilities.shape, (1, count)),
+        ("unusual_evidence", judged.unusual_evidence.shape[:2], (1, count)),
+        ("distance", judged.distances.shape, (1,)),
+    ):
+        if found != expected:
+            raise ValueError(f"the model must answer one slice with {name} of shape {expected}, received {found}")
+
+
+class Champion:
+    """The model of a file that may be replaced at any time, without a restart and without a request dropped.
+
+    A request asks once for :meth:`current` and keeps what it got; a new file is loaded beside it and takes over when it
+    has answered for a slice. One that cannot be used leaves the old one in place.
+
+    Args:
+        current: what is served first.
+        load: loads the file anew, as it is now; None where the model is fixed.
+        stamp: tells one state of the file from another; None where there is no file.
+    """
+
+    def __init__(
+        self,
+        current: ServedModel,
+        load: Callable[[], ServedModel] | None = None,
+        stamp: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._current = current
+        self._load = load
+        self._stamp = stamp
+        self._seen = stamp()
+        self._looked = time.monotonic()
+        self._busy = threading.Lock()
+        if load is not None and current.predictor is None:
+            self._current = load()
+
+    def current(self) -> ServedModel:
+        """The model to use for this request."""
+        if self._load is None or time.monotonic() - self._looked < _LOOK_SECONDS:
+            return self._current
+        if self._busy.acquire(blocking=False):
+            self._looked = time.monotonic()
+            found = self._stamp()
+            if found in (None, self._seen):
+                self._busy.release()
+            else:
+                threading.Thread(target=self._replace, args=(self._load, found), name="new model", daemon=True).start()
+        return self._current
+
+    def _replace(self, load: Callable[[], ServedModel], found: object) -> None:
+        try:
+            loaded = load()
+            if loaded.predictor is not None:
+                self._current = loaded
+                log.info("a new model is served", extra={"fields": {"model": loaded.digest}})
+            elif self._current.predictor is None:
+                self._current = loaded
+            else:
+                log.warning("the model file was replaced by one that cannot be used; the old model stays")
+        finally:
+            self._seen = found
+            self._busy.release()
+
+
+def served_model() -> ServedModel:
+    """The model of the app that handles this request."""
+    champion: Champion = current_app.extensions[EXTENSION]
+    return champion.current()
+
+
+def open_champion(predictor: Predictor | None, resources: Resources) -> Champion:
+    """Serve ``predictor``, or the catalog's entry ``served_model`` where there is none.
+
+    Raises:
+        MissingConfigException: the configured project holds no configuration.
+        KeyError: its catalog names no served model.
+        ValueError: ``predictor`` cannot be served.
+    """
+    if predictor is not None:
+        check(predictor)
+        return Champion(ServedModel(resources, predictor))
+    dataset, path = _catalog_entry(Path(resources.config["PROJECT"]), resources.config["CONF_ENV"])
+    missing = ServedModel(resources, None, reason=NO_MODEL)
+    return Champion(missing, lambda: _load(dataset, path, resources), lambda: _stamp(path))
+
+
+def _catalog_entry(project: Path, env: str | None) -> tuple[AbstractDataset[Any, Predictor], Path]:
+    """The served model's dataset and file, without a Kedro session and so without a tracking server."""
     project = project.resolve()
     if not (project / "conf").is_dir():
         raise MissingConfigException(f"no folder conf in {project}; point LUNG_TUMOR_PROJECT at the project's root")
@@ -95,21 +195,36 @@ def load(project: Path, env: str | None, judged_at_once: int) -> ServedModel:
     if env is None and not (project / "conf" / str(CONFIG_LOADER_ARGS["default_run_env"])).is_dir():
         env = str(CONFIG_LOADER_ARGS["base_env"])
     entry = OmegaConfigLoader(str(project / "conf"), env=env, **CONFIG_LOADER_ARGS)["catalog"][ENTRY]
-    catalog = DataCatalog.from_config({ENTRY: _with_absolute_paths(entry, project)})
-    if not catalog.exists(ENTRY):
-        log.warning("no served model at %s; train one with `make run`", catalog[ENTRY])
-        return ServedModel(None, NO_MODEL)
+    # Relative paths start at the project, as Kedro's own session would have it.
+    entry = {**entry, "filepath": str(project / entry["filepath"])}
+    return DataCatalog.from_config({ENTRY: entry})[ENTRY], Path(entry["filepath"])
+
+
+def _stamp(path: Path) -> object:
     try:
-        return ServedModel.of(catalog.load(ENTRY), judged_at_once)
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resources) -> ServedModel:
+    if not path.is_file():
+        log.warning("no served model at %s; train one with `make run`", path)
+        return ServedModel(resources, None, reason=NO_MODEL)
+    try:
+        before = _stamp(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        pinned = resources.config["MODEL_SHA256"]
+        if pinned and digest != pinned.lower():
+            raise ValueError(f"LUNG_TUMOR_MODEL_SHA256 expects a model of digest {pinned}, received {digest}")
+        predictor = dataset.load()
+        if _stamp(path) != before:
+            raise ValueError(f"{path} changed while it was read")
+        check(predictor)
     # ONNX Runtime's errors share no narrower base; whatever is wrong with the model, the page has to say it.
     except Exception:
         log.exception("the served model cannot be used")
-        return ServedModel(None, BAD_MODEL)
-
-
-def _with_absolute_paths(entry: dict[str, Any], project: Path) -> dict[str, Any]:
-    """A catalog entry whose relative ``filepath`` starts at the project, as Kedro's own session would have it."""
-    path = entry.get("filepath")
-    if not isinstance(path, str) or "://" in path:
-        return entry
-    return {**entry, "filepath": str(project / path)}
+        return ServedModel(resources, None, reason=BAD_MODEL)
+    return ServedModel(resources, predictor, digest)

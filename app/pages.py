@@ -1,27 +1,46 @@
-"""The page, for people. It works without JavaScript: one form, one answer."""
+"""The pages, for people. They work without JavaScript: one form, one answer; scripts add the comfort."""
 
 from __future__ import annotations
 
-import base64
+from collections.abc import Sequence
+from typing import Any
 
-import cv2
-from flask import Blueprint, current_app, render_template
+from flask import Blueprint, current_app, render_template, request
 from markupsafe import Markup
+from werkzeug.exceptions import BadRequest
 
 from app.model import served_model
-from app.prediction import Prediction, judge
+from app.prediction import Item, judge_uploads
+from app.samples import FOLDER, SAMPLES
 from app.uploads import uploaded
-from lung_tumor.imaging import Pixels
+from lung_tumor.metadata import ModelMetadata
 
 HEADLINES = {
+    0: "The server cannot be reached",
     400: "No slice was sent",
+    401: "This server wants a token",
     404: "Page not found",
     405: "Not possible here",
     413: "The upload is too large",
     415: "This file type is not read",
     422: "This picture cannot be used",
-    503: "There is no model yet",
+    429: "Too many requests",
+    500: "The server failed",
+    503: "The server cannot answer now",
 }
+"""Plain words for each status, for the page and for its script."""
+
+FIGURES = (
+    ("accuracy", "Accuracy"),
+    ("balanced_accuracy", "Balanced accuracy"),
+    ("roc_auc", "ROC AUC"),
+    ("average_precision", "Average precision"),
+    ("mcc", "Matthews correlation"),
+    ("brier", "Brier score (lower is better)"),
+    ("log_loss", "Log loss (lower is better)"),
+    ("calibration_error", "Expected calibration error (lower is better)"),
+)
+"""Figures of the model card, by their names among the metrics."""
 
 blueprint = Blueprint("pages", __name__)
 
@@ -33,36 +52,70 @@ def index() -> tuple[str, int]:
 
 
 @blueprint.post("/")
-def classify() -> str:
-    """The answer for one slice, below it the form for the next."""
+def classify() -> tuple[str, int]:
+    """The answer for each slice of an upload, below them the form for the next."""
     served = served_model()
     served.require()
-    (content,) = uploaded(at_most=1)
-    return _render(prediction=judge(content, served))
+    items = judge_uploads(_sent(), served, images=True)
+    errors = [item.error for item in items if item.error]
+    return _render(items), errors[0]["status"] if len(errors) == len(items) else 200
+
+
+@blueprint.get("/about")
+def about() -> tuple[str, int]:
+    """Model card and data card, from what the model says of itself."""
+    served = served_model()
+    model = served.predictor.metadata if served.predictor else None
+    page = render_template("about.html", model=model, no_model=served.reason, figures=FIGURES)
+    return page, 200 if model else 503
 
 
 def render_problem(status: int, detail: str) -> str:
     """The page that says what went wrong and what to do, with the form to try again."""
-    return _render(problem={"headline": HEADLINES.get(status, "Something went wrong"), "detail": detail})
+    headline = HEADLINES.get(status, "Something went wrong")
+    return _render(problem={"headline": headline, "detail": detail})
 
 
-def _render(prediction: Prediction | None = None, problem: dict[str, str] | None = None) -> str:
+def _sent() -> list[tuple[str, bytes]]:
+    """The uploaded files, or the sample that was asked for, with their names."""
+    if not (wanted := request.form.get("sample")):
+        return uploaded()
+    if wanted not in {sample.name for sample in SAMPLES}:
+        raise BadRequest("There is no such sample. Go back and choose one of those shown.")
+    return [(wanted, (FOLDER / wanted).read_bytes())]
+
+
+def _render(items: Sequence[Item] = (), problem: dict[str, str] | None = None) -> str:
     served = served_model()
+    model = served.predictor.metadata if served.predictor else None
     return render_template(
         "page.html",
-        model=served.predictor.metadata if served.predictor else None,
+        model=model,
         no_model=served.reason,
-        prediction=prediction,
-        picture=_data_uri(prediction.prepared) if prediction else None,
+        items=items,
         problem=problem,
+        blank=_blank(model) if model else None,
+        headlines=HEADLINES,
+        samples=SAMPLES,
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
+        max_files=current_app.config["MAX_FILES"],
     )
 
 
-def _data_uri(pixels: Pixels) -> str:
-    """(height, width) uint8 as a PNG that needs no second request and no file."""
-    _, png = cv2.imencode(".png", pixels)
-    return f"data:image/png;base64,{base64.b64encode(png.tobytes()).decode('ascii')}"
+def _blank(model: ModelMetadata) -> dict[str, Any]:
+    """An answer without content: the script fills in the same markup that the server writes."""
+    return {
+        "name": "",
+        "position": None,
+        "answer": "clear",
+        "headline": "",
+        "sentence": "",
+        "suspicion": 0.0,
+        "probabilities": dict.fromkeys(model.classes, 0.0),
+        "operating_point": {"negative": "", "threshold": 0.0, "low": 0.0, "high": 0.0},
+        "novelty": {"distance": 0.0, "threshold": 1.0},
+        "images": {},
+    }
 
 
 @blueprint.app_template_filter()
@@ -84,5 +137,5 @@ def code(text: str) -> Markup:
 
 @blueprint.app_template_filter()
 def plain(name: str) -> str:
-    """A class name with spaces for underscores."""
+    """Words with spaces for the underscores of class names."""
     return name.replace("_", " ")

@@ -1,100 +1,293 @@
-"""From the bytes of one upload to the model's answer."""
+"""From the bytes of uploads to the model's answers."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
-from werkzeug.exceptions import HTTPException, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import (
+    HTTPException,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    UnprocessableEntity,
+    UnsupportedMediaType,
+)
 
 from app.model import ServedModel
+from app.pictures import evidence_overlay, png_uri
+from app.problems import problem
+from app.uploads import WRONG_TYPE, Upload, unpacked
+from lung_tumor.answers import Answer, decide
 from lung_tumor.dicom import is_dicom
+from lung_tumor.dicom_frames import split_frames
+from lung_tumor.dicom_series import Place, place_of
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import Pixels, decode, prepare
+from lung_tumor.metadata import ModelMetadata
+from lung_tumor.predictor import Judged
 
 _SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 
 MAX_SIDE = 4096
 """Longest side that is judged, in pixels: eight times a CT slice's, so that no upload takes minutes or gigabytes."""
 
-WRONG_TYPE = "The file is not a PNG, JPEG or DICOM picture. Save the slice as PNG and send that file."
+_LARGE_PIXELS = 2048 * 2048
+_LARGE_BYTES = 8 * 2**20
+"""From here on pictures are decoded one at a time."""
+
+_AHEAD = 8
+"""Slices of one request that wait for the model: enough to fill its runs, few enough that others get their turn."""
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What the model answers for one slice.
+class Item:
+    """What is answered for one slice. Every field but the first two is None or empty where ``error`` is not.
 
     Attributes:
-        label: the class with the highest probability.
-        probabilities: class name to probability, in the model's order; they sum to 1.
-        prepared: the slice as the network saw it, (size, size) uint8, 0 to 255.
+        name: what the client called the file, or its name within a zip.
+        file: index of the uploaded file.
+        position: where a DICOM slice lies along its series, mm; None where the file does not say.
+        answer: ``suspected``, ``clear``, ``uncertain`` or ``refused``.
+        headline: the answer in words.
+        sentence: why.
+        label: the most probable class.
+        suspicion: 1 less the probability of the class that means no disease.
+        probabilities: class name to probability, in the model's order; None of a refused slice, where none can be believed.
+        operating_point: ``negative``, ``threshold``, ``low`` and ``high``.
+        novelty: ``distance`` and ``threshold``.
+        images: ``slice``, ``evidence`` and the ``class`` that it speaks for; None unless asked for.
+        error: an RFC 9457 problem: why there is no answer.
     """
 
-    label: str
-    probabilities: dict[str, float]
+    name: str
+    file: int
+    position: float | None = None
+    answer: str = ""
+    headline: str = ""
+    sentence: str = ""
+    label: str = ""
+    suspicion: float | None = None
+    probabilities: Mapping[str, float | None] | None = None
+    operating_point: Mapping[str, Any] | None = None
+    novelty: Mapping[str, Any] | None = None
+    images: Mapping[str, str] | None = None
+    error: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the API answers it."""
+        if self.error is not None:
+            return {"name": self.name, "file": self.file, "error": dict(self.error)}
+        found = {name: value for name, value in vars(self).items() if name not in ("images", "error")}
+        return {**found, "images": self.images} if self.images is not None else found
+
+
+class _Waiting(NamedTuple):
+    slot: int
     prepared: Pixels
+    answer: Future[Judged]
 
 
-def judge(content: bytes, model: ServedModel) -> Prediction:
-    """Decode, prepare and classify one upload, with the same ``imaging`` functions as training.
+def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images: bool = False) -> list[Item]:
+    """Decode, prepare and judge uploads, with the same ``imaging`` functions as training.
+
+    One bad file does not take the others' answers. A zip is judged file by file; slices of one DICOM series stand
+    together, at the place of the first, in the order of their position.
+
+    Args:
+        files: what the client calls each file, and its content: PNG, JPEG, DICOM or a zip of such.
+        model: what to ask.
+        images: whether to add pictures.
 
     Raises:
-        UnsupportedMediaType: the content is not PNG, JPEG or DICOM, whatever its name says.
-        UnprocessableEntity: it is, but not a picture that can be used; the description says why.
-        ServiceUnavailable: there is no model.
+        ServiceUnavailable: there is no model, or there is too much to do within ``REQUEST_SECONDS``.
     """
     predictor = model.require()
-    _check_type(content)
-    _check_side(content)
-    with model.turns:
-        try:
-            decoded = decode(content, predictor.metadata.preparation.dicom_window)
-        except SliceError as error:
-            raise UnprocessableEntity(_sentence(str(error))) from None
-        prepared = prepare(decoded.pixels, predictor.metadata.preparation, decoded.strokes)
-        del decoded
-        (row,) = predictor.predict(prepared[None])
-    classes = predictor.metadata.classes
-    probabilities = {name: float(value) for name, value in zip(classes, row, strict=True)}
-    return Prediction(max(probabilities, key=probabilities.__getitem__), probabilities, prepared)
+    resources = model.resources
+    until = time.monotonic() + float(resources.config["REQUEST_SECONDS"])
+    items: list[Item] = []
+    places: list[Place | None] = []
+    waiting: deque[_Waiting] = deque()
+
+    def settle() -> None:
+        job = waiting.popleft()
+        items[job.slot] = _answered(items[job.slot], job, predictor.metadata, until, images)
+
+    try:
+        for upload, place, found in _prepared_each(files, model):
+            items.append(Item(upload.name, upload.file, place.position_mm if place else None))
+            places.append(place)
+            if isinstance(found, HTTPException):
+                items[-1] = replace(items[-1], position=None, error=problem(found))
+                resources.metrics.count("unusable_files", status=str(found.code))
+                continue
+            waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
+            while len(waiting) >= _AHEAD:
+                settle()
+            if time.monotonic() > until:
+                raise _too_slow()
+        while waiting:
+            settle()
+    finally:
+        for job in waiting:
+            job.answer.cancel()
+    for item in items:
+        if item.error is None:
+            resources.metrics.count("answers", answer=item.answer)
+    return [items[index] for index in _order(places)]
 
 
-def judge_each(contents: list[bytes], model: ServedModel) -> list[Prediction | HTTPException]:
-    """Judge several uploads, each on its own: one bad file does not take the others' answers.
+def _prepared_each(
+    files: Sequence[tuple[str, bytes]], model: ServedModel
+) -> Iterator[tuple[Upload, Place | None, Pixels | HTTPException]]:
+    """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
+    slices = _slices(files, model.resources.config)
+    while True:
+        with model.resources.turns:
+            upload = next(slices, None)
+            if upload is None:
+                return
+            place: Place | None = None
+            found: Pixels | HTTPException
+            if isinstance(upload.content, bytes):
+                place, found = place_of(upload.content), _prepared(upload.content, model)
+            else:
+                found = upload.content
+        # The content is not needed any more, and the next may be as large.
+        yield upload._replace(content=b""), place, found
+
+
+def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any]) -> Iterator[Upload]:
+    """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
+    left = int(config["MAX_SLICES"])
+    for upload in unpacked(files, config):
+        for part in _frames(upload, left):
+            left -= 1
+            if left < 0:
+                words = f"More than {config['MAX_SLICES']} slices were sent. Send the rest separately."
+                yield upload._replace(content=RequestEntityTooLarge(words))
+                break
+            yield part
+
+
+def _frames(upload: Upload, most: int) -> list[Upload]:
+    if not isinstance(upload.content, bytes):
+        return [upload]
+    try:
+        frames = split_frames(upload.content, max(most, 1))
+    except SliceError as error:
+        return [upload._replace(content=UnprocessableEntity(_sentence(str(error))))]
+    if len(frames) == 1:
+        return [upload._replace(content=frames[0])]
+    return [
+        upload._replace(name=f"{upload.name} (frame {number})", content=frame)
+        for number, frame in enumerate(frames, start=1)
+    ]
+
+
+def _prepared(content: bytes, model: ServedModel) -> Pixels | HTTPException:
+    options = model.require().metadata.preparation
+    try:
+        large = _check(content)
+        with model.resources.large if large else nullcontext():
+            decoded = decode(content, options.dicom_window)
+            return prepare(decoded.pixels, options, decoded.strokes)
+    except SliceError as error:
+        return UnprocessableEntity(_sentence(str(error)))
+    except (UnprocessableEntity, UnsupportedMediaType) as error:
+        return error
+
+
+def _check(content: bytes) -> bool:
+    """Whether decoding it takes much memory, as far as its header says before anything is decoded.
 
     Raises:
-        ServiceUnavailable: there is no model.
+        UnsupportedMediaType: it is not PNG, JPEG or DICOM, whatever its name says.
+        UnprocessableEntity: it is empty, or larger than is judged.
     """
-    model.require()
-    answers: list[Prediction | HTTPException] = []
-    for content in contents:
-        try:
-            answers.append(judge(content, model))
-        except (UnsupportedMediaType, UnprocessableEntity) as error:
-            answers.append(error)
-    return answers
-
-
-def _check_type(content: bytes) -> None:
     if not content:
         raise UnprocessableEntity("The file is empty. Export the slice again and send the new file.")
-    if not content.startswith(tuple(_SIGNATURES.values())) and not is_dicom(content):
+    if is_dicom(content):
+        return len(content) > _LARGE_BYTES
+    if not content.startswith(tuple(_SIGNATURES.values())):
         raise UnsupportedMediaType(WRONG_TYPE)
-
-
-def _check_side(content: bytes) -> None:
-    """Read the header alone: what it claims decides what decoding costs."""
     try:
         with Image.open(io.BytesIO(content), formats=tuple(_SIGNATURES)) as picture:
             width, height = picture.size
     except Exception:  # noqa: BLE001 - decode() meets the same hostile bytes next, and has the words for them.
-        return
+        return False
     if max(width, height) > MAX_SIDE:
         raise UnprocessableEntity(
             f"The picture is {width}x{height} pixels; no side may be longer than {MAX_SIDE}. "
             "Export the slice at its own size, often 512x512, and send that file."
         )
+    return width * height > _LARGE_PIXELS
+
+
+def _answered(item: Item, job: _Waiting, metadata: ModelMetadata, until: float, images: bool) -> Item:
+    try:
+        judged = job.answer.result(max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        raise _too_slow() from None
+    (decision,) = decide(judged.probabilities, judged.distances, metadata)
+    point, rule = metadata.operating_point, metadata.novelty
+    assert point is not None and rule is not None  # noqa: S101, PT018 - decide() looked
+    refused = decision.answer is Answer.REFUSED
+    row = dict(zip(metadata.classes, map(_number, judged.probabilities[0]), strict=True))
+    return replace(
+        item,
+        answer=decision.answer.value,
+        headline=decision.headline,
+        sentence=decision.sentence,
+        label=decision.label,
+        suspicion=_number(decision.suspicion),
+        probabilities=None if refused else row,
+        operating_point={name: getattr(point, name) for name in ("negative", "threshold", "low", "high")},
+        novelty={"distance": _number(decision.distance), "threshold": rule.threshold},
+        images=_images(job.prepared, judged, decision.suspicion, metadata) if images else None,
+    )
+
+
+def _images(prepared: Pixels, judged: Judged, suspicion: float, metadata: ModelMetadata) -> dict[str, str]:
+    """The slice, and what in it speaks for the likeliest class of disease, whatever the answer."""
+    point = metadata.operating_point
+    negative = point.negative if point else ""
+    others = [index for index, name in enumerate(metadata.classes) if name != negative]
+    shown = max(others, key=lambda index: float(judged.probabilities[0, index]))
+    # Where nothing is suspected, the strongest of it is still little: so it looks.
+    strength = min(1.0, suspicion / max(point.threshold if point else 1.0, 1e-6))
+    overlay = evidence_overlay(judged.unusual_evidence[0, shown], len(prepared), strength)
+    return {"slice": png_uri(prepared), "evidence": png_uri(overlay), "class": metadata.classes[shown]}
+
+
+def _order(places: Sequence[Place | None]) -> list[int]:
+    """Indices so that slices of a series stand together, by position; what has no position keeps its own order."""
+    first: dict[object, int] = {}
+    keys: list[tuple[int, float, int]] = []
+    for index, place in enumerate(places):
+        if place is None or not place.series or place.position_mm is None:
+            keys.append((index, 0.0, index))
+        else:
+            keys.append((first.setdefault(place.series, index), place.position_mm, index))
+    return sorted(range(len(places)), key=keys.__getitem__)
+
+
+def _number(value: float | np.floating[Any]) -> float | None:
+    """Six digits; what is no number has no place in JSON."""
+    return round(float(value), 6) if math.isfinite(value) else None
+
+
+def _too_slow() -> ServiceUnavailable:
+    words = "There is more to do than fits into one request now. Send fewer slices at a time, or try again later."
+    return ServiceUnavailable(words, retry_after=5)
 
 
 def _sentence(reason: str) -> str:

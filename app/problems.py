@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from app.pages import render_problem
 from app.uploads import read_on
 
+CONTENT_TYPE = "application/problem+json"
+
+_FOR_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics")
 _OWN_WORDS = {
     404: "There is nothing at this address. The page is at `/`, the API at `/api/v1/predictions`.",
     405: "This address does not take that method. The header `Allow` names those that it takes.",
@@ -19,9 +22,21 @@ _OWN_WORDS = {
 }
 
 
-def register(app: Flask) -> None:
-    """Answer every HTTP error, and every exception that nothing else caught, in words."""
-    app.register_error_handler(HTTPException, _answer)
+def register(app: Flask, render_page: Callable[[int, str], str]) -> None:
+    """Answer every HTTP error, and every exception that nothing else caught, in words.
+
+    Args:
+        app: the app.
+        render_page: makes a page of a status and a sentence, for whoever asked for a page.
+    """
+
+    def answer(error: HTTPException) -> Response:
+        read_on()
+        if request.path.startswith(_FOR_PROGRAMS):
+            return problem_response(error)
+        return _response(error, render_page(error.code or 500, _detail(error)), "text/html; charset=utf-8")
+
+    app.register_error_handler(HTTPException, answer)
 
 
 def problem(error: HTTPException) -> dict[str, Any]:
@@ -32,14 +47,7 @@ def problem(error: HTTPException) -> dict[str, Any]:
 
 def problem_response(error: HTTPException, **members: Any) -> Response:
     """``error`` as problem+json, with further members."""
-    return _response(error, json.dumps({**problem(error), **members}), "application/problem+json")
-
-
-def _answer(error: HTTPException) -> Response:
-    read_on()
-    if request.path.startswith(("/api/", "/healthz")):
-        return problem_response(error)
-    return _response(error, render_problem(error.code or 500, _detail(error)), "text/html; charset=utf-8")
+    return _response(error, json.dumps({**problem(error), **members}), CONTENT_TYPE)
 
 
 def _response(error: HTTPException, body: str, content_type: str) -> Response:

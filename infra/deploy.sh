@@ -29,7 +29,7 @@ remove() { docker rm --force "$1" >/dev/null 2>&1 || true; }
 state() { docker inspect --format '{{.State.Running}} {{.State.Health.Status}}' "$1"; }
 healthy() { [ "$(state "$1")" = "true healthy" ]; }
 answers() {
-    curl --noproxy '*' --silent --fail --max-time 4 --output /dev/null "http://127.0.0.1:$port/healthz" &&
+    curl --noproxy '*' --silent --fail --max-time 4 --output /dev/null "http://127.0.0.1:$port/readyz" &&
         [[ $(state "$1") == true* ]]
 }
 becomes() { # CHECK CONTAINER: wait until the check succeeds; not when patience ends, the container stops or falls ill

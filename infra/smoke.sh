@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Asks a running app for its health and for one prediction, and looks at what it says.
+# Asks a running app whether it is ready and for one prediction, and looks at what it says.
 #
 #   URL     where the app answers (http://127.0.0.1:8080)
 #   SLICE   a picture of a chest-CT slice (a drawing made here)
@@ -49,7 +49,7 @@ fi
 # A proxy has no part in this: the address is this machine's or the host's own.
 ask() { curl --noproxy '*' --silent --show-error "$@"; }
 
-ask --fail --max-time 10 --retry 3 --retry-delay 1 --retry-connrefused "$url/healthz"
+ask --fail --max-time 10 --retry 3 --retry-delay 1 --retry-connrefused "$url/readyz"
 ask --fail-with-body --max-time 30 --form "file=@$slice" --output "$folder/answer.json" "$url/api/v1/predictions" || {
     [ ! -f "$folder/answer.json" ] || cat "$folder/answer.json" >&2
     exit 1
@@ -61,10 +61,14 @@ import sys
 with open(sys.argv[1], encoding="utf-8") as file:
     answer = json.load(file)
 (prediction,) = answer["predictions"]
-shares = prediction["probabilities"]
-if prediction["label"] != max(shares, key=shares.get) or abs(sum(shares.values()) - 1) > 1e-3:
+shares, said = prediction["probabilities"], prediction["answer"]
+# The drawing is no slice that a model should know: to refuse it is as good an answer as any.
+if said not in ("suspected", "clear", "uncertain", "refused") or (shares is None) != (said == "refused"):
     sys.exit(f"the answer contradicts itself: {answer}")
-if sorted(shares) != sorted(answer["model"]["classes"]):
-    sys.exit(f"the answer names other classes than the model: {answer}")
-sys.stdout.write(f"{prediction['label']} {shares} synthetic={answer['model']['synthetic']}\n")
+if shares is not None:
+    if prediction["label"] != max(shares, key=shares.get) or abs(sum(shares.values()) - 1) > 1e-3:
+        sys.exit(f"the answer contradicts itself: {answer}")
+    if sorted(shares) != sorted(answer["model"]["classes"]):
+        sys.exit(f"the answer names other classes than the model: {answer}")
+sys.stdout.write(f"{said}: {prediction['headline']} {shares} synthetic={answer['model']['synthetic']}\n")
 PY

@@ -103,6 +103,35 @@ def read_elements(content: bytes, wanted: frozenset[int]) -> Elements:
     return Elements(syntax, order, values, None, False)
 
 
+_SHARED_GROUPS, _GROUPS_OF_FRAMES = 0x5200_9229, 0x5200_9230
+_GROUPS = frozenset((0x0020_9113, 0x0020_9116, 0x0028_9110, 0x0028_9132, 0x0028_9145))
+"""Sequences to look into where an implicit VR does not tell them: position, orientation, measures, window, rescaling."""
+
+
+def read_groups(content: bytes, wanted: frozenset[int]) -> tuple[dict[int, bytes], list[dict[int, bytes]]]:
+    """Values of ``wanted`` tags in the functional groups of an enhanced file (PS3.3, C.7.6.16).
+
+    Returns:
+        those that all frames share, and those of each frame.
+
+    Raises:
+        SliceError: cut short or damaged.
+    """
+    syntax, at = _read_meta(content, 132 if content[128:132] == b"DICM" else 0)
+    if syntax == DEFLATED_LITTLE:
+        content, at = _inflated(content[at:]), 0
+    implicit, order = _writing(content, at)
+    walk = _Walk(content, order)
+    shared: dict[int, bytes] = {}
+    frames: list[dict[int, bytes]] = []
+    for element in walk.outer(at, implicit):
+        if element.tag == _SHARED_GROUPS:
+            shared = next(iter(walk.items(element, implicit, wanted)), {})
+        elif element.tag == _GROUPS_OF_FRAMES:
+            frames = walk.items(element, implicit, wanted)
+    return shared, frames
+
+
 def _read_meta(content: bytes, at: int) -> tuple[str, int]:
     """Transfer syntax of the file meta information at ``at``, empty where it names none, and where the data set starts."""
     syntax = ""
@@ -145,6 +174,34 @@ class _Walk:
             at = self._end_of_nest(element, implicit) if undefined else element.start + element.length
             if at > len(self._content):
                 raise SliceError(CUT_SHORT)
+
+    def items(self, sequence: Element, implicit: bool, wanted: frozenset[int]) -> list[dict[int, bytes]]:
+        """Of each item of a sequence the values of ``wanted`` tags, however deep they lie in it."""
+        found: list[dict[int, bytes]] = []
+        at, ends = sequence.start, [self._end(sequence)]
+        while ends:
+            if at >= ends[-1]:
+                ends.pop()
+                continue
+            if len(ends) > _DEEPEST:
+                raise SliceError(f"the DICOM file nests sequences more than {_DEEPEST} deep")
+            element = self._element(at, implicit)
+            at = element.start
+            if element.tag in (_END_OF_ITEM, _END_OF_SEQUENCE):
+                ends.pop()
+            elif element.tag == _ITEM or element.vr == b"SQ" or element.tag in _GROUPS or element.length == _UNDEFINED:
+                if element.tag == _ITEM and len(ends) == 1:
+                    found.append({})
+                ends.append(self._end(element))
+            else:
+                at += element.length
+                if element.tag in wanted and found:
+                    end = element.start + min(element.length, _LONGEST_VALUE)
+                    found[-1].setdefault(element.tag, self._content[element.start : end])
+        return found
+
+    def _end(self, element: Element) -> int:
+        return len(self._content) if element.length == _UNDEFINED else element.start + element.length
 
     def _element(self, at: int, implicit: bool) -> Element:
         self._left -= 1

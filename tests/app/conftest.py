@@ -1,4 +1,4 @@
-"""A real, tiny ONNX classifier: its answers depend on the picture, and can be worked out by hand."""
+"""The app around a real, tiny ONNX model (:mod:`tests.support.served_models`), in this process or behind gunicorn."""
 
 from __future__ import annotations
 
@@ -16,59 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from flask.testing import FlaskClient
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from app import create_app
-from lung_tumor.imaging import PreparationOptions
-from lung_tumor.metadata import ModelMetadata
-from lung_tumor.predictor import METADATA_KEY, Predictor
-from lung_tumor.settings import PROJECT
-
-TWO = ("adenocarcinoma", "normal")
-FOUR = ("adenocarcinoma", "large_cell_carcinoma", "squamous_cell_carcinoma", "normal")
+from lung_tumor.configuration import PROJECT
+from lung_tumor.predictor import Predictor
+from tests.support.served_models import brightness_model
 
 MakeModel = Callable[..., bytes]
 MakeSlice = Callable[..., bytes]
-
-
-def _onnx(classes: tuple[str, ...] = TWO, outputs: int | None = None, **facts: object) -> bytes:
-    """softmax(k * (mean grey / 255 - 1/2)): the first class has k = 8, the others fewer, so bright means the first.
-
-    ``outputs`` makes a model that answers for another number of classes than it names.
-    """
-    gains = np.linspace(8.0, -8.0, outputs or len(classes), dtype=np.float32)
-    weights = np.tile(gains / (3 * 255), (3, 1)).astype(np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("ReduceMean", ["slices"], ["means"], axes=[1, 2], keepdims=0),
-            helper.make_node("MatMul", ["means", "weights"], ["scaled"]),
-            helper.make_node("Add", ["scaled", "bias"], ["logits"]),
-            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
-        ],
-        "brightness",
-        [helper.make_tensor_value_info("slices", TensorProto.FLOAT, ["n", 224, 224, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(gains)])],
-        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(-gains / 2, "bias")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    metadata = ModelMetadata(
-        **{
-            "classes": classes,
-            "synthetic": True,
-            "source": "phantom:600?seed=7",
-            "slices": 480,
-            "preparation": PreparationOptions(normalise="none"),
-            "version": "0.1.0",
-            **facts,
-        }
-    )
-    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
 
 
 def _slice(grey: int = 200, size: tuple[int, int] = (300, 260), kind: str = "PNG", mode: str = "L") -> bytes:
@@ -90,7 +48,7 @@ def _slice(grey: int = 200, size: tuple[int, int] = (300, 260), kind: str = "PNG
 
 @pytest.fixture(scope="session")
 def make_model() -> MakeModel:
-    return _onnx
+    return brightness_model
 
 
 @pytest.fixture(scope="session")
@@ -111,8 +69,24 @@ def dark() -> bytes:
 
 
 @pytest.fixture(scope="session")
+def middling() -> bytes:
+    """A slice that the tiny model is uncertain of."""
+    return _slice(grey=225)
+
+
+@pytest.fixture(scope="session")
+def foreign() -> bytes:
+    """A picture that the tiny model refuses: no slice is bright all over."""
+    buffer = io.BytesIO()
+    pixels = np.full((200, 200), 250, np.uint8)
+    pixels[80:120, 80:120] = 30
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
 def predictor() -> Predictor:
-    return Predictor(_onnx(), threads=1)
+    return Predictor(brightness_model(), threads=1)
 
 
 @pytest.fixture
@@ -134,12 +108,12 @@ def client_without_model(project: Path) -> FlaskClient:
 @pytest.fixture(scope="session")
 def served_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose catalog entry ``served_model`` finds the tiny model."""
-    return _with_model(_project(tmp_path_factory.mktemp("served")), _onnx())
+    return _with_model(_project(tmp_path_factory.mktemp("served")), brightness_model())
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[Path], AbstractContextManager[Server]]:
-    """Run gunicorn as `make serve` does, on a free port, for a given project."""
+def serve() -> Callable[..., AbstractContextManager[Server]]:
+    """Run gunicorn as `make serve` does, on a free port, for a given project, with further environment variables."""
     return _serve
 
 
@@ -177,13 +151,13 @@ class Server:
 
 
 @contextmanager
-def _serve(project: Path) -> Iterator[Server]:
+def _serve(project: Path, **variables: str) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
-    log = project / "server.log"
+    log = project / f"server-{port}.log"
     command = [sys.executable, "-m", "gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"]
-    environment = {**os.environ, "GUNICORN_BIND": f"{host}:{port}", "LUNG_TUMOR_PROJECT": str(project)}
+    environment = {**os.environ, "GUNICORN_BIND": f"{host}:{port}", "LUNG_TUMOR_PROJECT": str(project), **variables}
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
@@ -193,6 +167,7 @@ def _serve(project: Path) -> Iterator[Server]:
             yield Server(host, port, process, log)
         finally:
             process.terminate()
+            process.wait(30)
 
 
 def _wait_until_answering(server: Server, seconds: float = 60.0) -> None:
@@ -200,7 +175,7 @@ def _wait_until_answering(server: Server, seconds: float = 60.0) -> None:
     while time.monotonic() < deadline and server.process.poll() is None:
         connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", "/readyz")
             connection.getresponse().read()
         except OSError:
             time.sleep(0.1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import io
 
+import cv2
+import numpy as np
 import pytest
 
 from app import create_app
@@ -27,6 +30,12 @@ URL = "/api/v1/predictions"
 
 def form(*contents: bytes, field: str = "file", name: str = "slice.png") -> dict:
     return {field: [(io.BytesIO(content), name) for content in contents]}
+
+
+def picture_of(uri: str) -> np.ndarray:
+    assert uri.startswith("data:image/png;base64,")
+    content = base64.b64decode(uri.partition(",")[2])
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
 def assert_problem(response, status: int, *words: str) -> dict:
@@ -56,11 +65,70 @@ def test_an_answer_names_the_model_and_every_class(client, bright):
         "source": "phantom:600?seed=7",
         "synthetic": True,
         "warnings": [],
+        "digest": "",
+        "precision": "float32",
     }
     assert response.json["notice"] == "Research use only. Not a medical device."
     (prediction,) = response.json["predictions"]
     assert list(prediction["probabilities"]) == ["adenocarcinoma", "normal"]
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_each_of_the_four_answers_is_given_with_its_reason(client, bright, middling, dark, foreign):
+    response = client.post(URL, data=form(bright, middling, dark, foreign))
+    items = response.json["predictions"]
+    assert [item["answer"] for item in items] == ["suspected", "uncertain", "clear", "refused"]
+    assert [item["headline"] for item in items] == [
+        "adenocarcinoma suspected",
+        "uncertain: refer",
+        "no sign of adenocarcinoma",
+        "not a chest CT slice I can judge: refused",
+    ]
+    for item in items:
+        assert item["sentence"].endswith(".")
+        assert item["operating_point"] == {"negative": "normal", "threshold": 0.4, "low": 0.3, "high": 0.5}
+        assert item["novelty"]["threshold"] == 0.8
+        assert item["position"] is None
+        assert "images" not in item
+    for item in items[:3]:
+        assert item["suspicion"] == pytest.approx(1 - item["probabilities"]["normal"], abs=2e-6)
+        assert item["novelty"]["distance"] < 0.8
+    assert items[3]["probabilities"] is None
+    assert items[3]["novelty"]["distance"] > 0.8
+
+
+def test_pictures_come_only_when_asked_for(client, bright):
+    for query, data in (("?images=true", {}), ("", {"images": "true"})):
+        (item,) = client.post(URL + query, data={**form(bright), **data}).json["predictions"]
+        assert item["images"]["class"] == "adenocarcinoma"
+        shown, evidence = (picture_of(item["images"][name]) for name in ("slice", "evidence"))
+        assert shown.shape == (64, 64)
+        assert evidence.shape == (64, 64, 4)
+    for query in ("", "?images=false"):
+        (item,) = client.post(URL + query, data=form(bright)).json["predictions"]
+        assert "images" not in item
+
+
+def test_evidence_is_opaque_where_the_slice_is_brighter_than_usual_and_transparent_elsewhere(client, bright):
+    (item,) = client.post(URL + "?images=true", data=form(bright)).json["predictions"]
+    shown, evidence = (picture_of(item["images"][name]) for name in ("slice", "evidence"))
+    grid = shown.reshape(8, 8, 8, 8).mean(axis=(1, 3)) / 255
+    alpha = evidence[..., 3].reshape(8, 8, 8, 8).mean(axis=(1, 3))
+    assert alpha[grid < 0.1].max() < 60
+    assert alpha[grid > 0.9].min() > 120
+    assert (evidence[..., :3] == (0, 94, 213)).all()
+
+
+def test_a_slice_without_suspicion_shows_its_evidence_faintly(client, bright, dark):
+    items = client.post(URL + "?images=true", data=form(bright, dark)).json["predictions"]
+    strong, faint = (picture_of(item["images"]["evidence"])[..., 3].max() for item in items)
+    assert faint < 0.1 * strong
+
+
+def test_names_are_told_to_the_client_that_gave_them(client, bright, dark):
+    files = {"file": [(io.BytesIO(bright), "first slice.png"), (io.BytesIO(dark), "zweite Schicht (é).png")]}
+    items = client.post(URL, data=files).json["predictions"]
+    assert [(item["name"], item["file"]) for item in items] == [("first slice.png", 0), ("zweite Schicht (é).png", 1)]
 
 
 def test_four_classes_come_from_the_model(make_model, bright):
@@ -130,12 +198,19 @@ def test_an_upload_above_the_limit_is_413(predictor, bright):
     assert_problem(client.post(URL, data=form(bright)), 413, "0.000976562 MiB")
 
 
-def test_too_many_files_are_413(client, bright):
-    assert_problem(client.post(URL, data=form(*[bright] * 17)), 413, "17 files", "at most 16")
+def test_too_many_files_are_413(client):
+    assert_problem(client.post(URL, data=form(*[b"x"] * 257)), 413, "257 files", "at most 256")
 
 
 def test_too_many_parts_are_413(client):
-    assert_problem(client.post(URL, data=form(*[b"x"] * 40)), 413, "16 files")
+    assert_problem(client.post(URL, data=form(*[b"x"] * 320)), 413, "256 files")
+
+
+def test_slices_beyond_the_limit_are_413_and_the_others_answered(predictor, bright):
+    client = create_app(predictor, {"MAX_SLICES": 2}).test_client()
+    items = client.post(URL, data=form(bright, bright, bright)).json["predictions"]
+    assert [item.get("answer") for item in items] == ["suspected", "suspected", None]
+    assert items[2]["error"]["status"] == 413
 
 
 @pytest.mark.parametrize(
@@ -201,14 +276,23 @@ def test_what_nothing_else_caught_is_500_without_its_reason(predictor, bright, m
 def test_the_model_says_everything_of_itself(client):
     body = client.get("/api/v1/model").json
     assert body["classes"] == ["adenocarcinoma", "normal"]
-    assert body["preparation"]["size"] == 224
+    assert body["preparation"]["size"] == 64
     assert body["slices"] == 480
+    assert body["operating_point"]["threshold"] == 0.4
+    assert body["novelty"]["neighbours"] == 5
+    assert body["digest"] == ""
 
 
-def test_health_is_200_with_a_model_and_503_without(client, client_without_model):
-    healthy = client.get("/healthz")
-    assert (healthy.status_code, healthy.json["status"]) == (200, "ok")
-    assert healthy.json["model"]["version"] == "0.1.0"
-    ill = client_without_model.get("/healthz")
-    assert (ill.status_code, ill.json["status"]) == (503, "no model")
-    assert "make run" in ill.json["reason"]
+def test_a_process_is_healthy_as_long_as_it_answers_and_ready_with_a_model_alone(client, client_without_model):
+    for process in (client, client_without_model):
+        assert process.get("/healthz").json == {"status": "alive"}
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json["status"], ready.json["model"]["version"]) == (200, "ready", "0.1.0")
+    assert_problem(client_without_model.get("/readyz"), 503, "make run")
+
+
+def test_too_much_for_the_time_of_one_request_is_503_and_says_when_to_come_again(predictor, bright):
+    client = create_app(predictor, {"REQUEST_SECONDS": 0.0}).test_client()
+    response = client.post(URL, data=form(bright))
+    assert_problem(response, 503, "fewer slices")
+    assert int(response.headers["Retry-After"]) > 0

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from kedro.config import MissingConfigException
 
 from app import create_app
+from lung_tumor.configuration import PROJECT
+from lung_tumor.files import write_atomically
 from lung_tumor.predictor import Predictor
-from lung_tumor.settings import PROJECT
 
 
 def with_model(project: Path, content: bytes) -> Path:
@@ -27,13 +32,13 @@ def test_the_model_comes_from_the_catalog_and_is_loaded_once(served_project, bri
     monkeypatch.setattr(Predictor, "__init__", lambda self, *a, **k: (loads.append(1), original(self, *a, **k))[1])
     client = create_app(config={"PROJECT": served_project}).test_client()
     for _ in range(3):
-        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 200
     assert loads == [1]
 
 
 def test_the_project_may_be_named_by_the_environment(served_project, monkeypatch):
     monkeypatch.setenv("LUNG_TUMOR_PROJECT", str(served_project))
-    assert create_app().test_client().get("/healthz").status_code == 200
+    assert create_app().test_client().get("/readyz").status_code == 200
 
 
 def test_a_configuration_environment_may_name_another_model(project, make_model, monkeypatch):
@@ -44,14 +49,14 @@ def test_a_configuration_environment_may_name_another_model(project, make_model,
     (project / "ward.onnx").write_bytes(make_model(version="9.9.9"))
     monkeypatch.setenv("KEDRO_ENV", "ward")
     client = create_app(config={"PROJECT": project}).test_client()
-    assert client.get("/healthz").json["model"]["version"] == "9.9.9"
+    assert client.get("/readyz").json["model"]["version"] == "9.9.9"
 
 
 def test_a_project_without_a_local_configuration_is_served(served_project, tmp_path):
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "base").symlink_to(served_project / "conf" / "base")
     (tmp_path / "data").symlink_to(served_project / "data")
-    assert create_app(config={"PROJECT": tmp_path}).test_client().get("/healthz").status_code == 200
+    assert create_app(config={"PROJECT": tmp_path}).test_client().get("/readyz").status_code == 200
 
 
 def test_a_folder_without_configuration_stops_the_start_with_the_fix(tmp_path):
@@ -61,9 +66,9 @@ def test_a_folder_without_configuration_stops_the_start_with_the_fix(tmp_path):
 
 def test_a_damaged_model_is_503_and_its_path_stays_in_the_log(project, caplog):
     client = create_app(config={"PROJECT": with_model(project, b"no model")}).test_client()
-    response = client.get("/healthz")
+    response = client.get("/readyz")
     assert response.status_code == 503
-    assert "cannot be used" in response.json["reason"]
+    assert "cannot be used" in response.get_json(force=True)["detail"]
     assert str(project) not in response.text
     assert str(project) in caplog.text
 
@@ -71,8 +76,94 @@ def test_a_damaged_model_is_503_and_its_path_stays_in_the_log(project, caplog):
 def test_a_model_that_answers_for_other_classes_than_it_names_is_not_served(project, make_model, caplog):
     model = make_model(("adenocarcinoma", "normal"), outputs=3)
     client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
-    assert client.get("/healthz").status_code == 503
+    assert client.get("/readyz").status_code == 503
     assert "shape (1, 2), received (1, 3)" in caplog.text
+
+
+def test_a_model_that_cannot_tell_suspected_from_clear_is_not_served(project, make_model, caplog):
+    model = make_model(operating_point=None)
+    client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
+    assert client.get("/readyz").status_code == 503
+    assert "operating point" in caplog.text
+
+
+def test_the_digest_of_the_file_is_told_everywhere(project, make_model, bright):
+    model = make_model()
+    digest = hashlib.sha256(model).hexdigest()
+    client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
+    assert client.get("/readyz").json["model"]["digest"] == digest
+    assert client.get("/api/v1/model").json["digest"] == digest
+    answer = client.post("/api/v1/predictions", data={"file": (io.BytesIO(bright), "slice.png")}).json
+    assert answer["model"]["digest"] == digest
+    assert f'digest="{digest}"' in client.get("/metrics").text
+
+
+def test_another_model_than_the_pinned_one_is_not_served(project, make_model, monkeypatch, caplog):
+    model = make_model()
+    with_model(project, model)
+    for pin, status in ((hashlib.sha256(model).hexdigest().upper(), 200), ("0" * 64, 503)):
+        monkeypatch.setenv("LUNG_TUMOR_MODEL_SHA256", pin)
+        assert create_app(config={"PROJECT": project}).test_client().get("/readyz").status_code == status
+    assert "LUNG_TUMOR_MODEL_SHA256" in caplog.text
+
+
+def replace_model(project: Path, content: bytes) -> None:
+    write_atomically(project / "data" / "06_models" / "classifier.onnx", content)
+
+
+def version_within(client, seconds: float, wanted: str) -> str:
+    """The version that is ready, asked for until it is the one wanted."""
+    deadline = time.monotonic() + seconds
+    while True:
+        response = client.get("/readyz")
+        found = response.json["model"]["version"] if response.status_code == 200 else ""
+        if found == wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def test_a_new_champion_takes_over_without_a_restart_and_without_a_request_dropped(project, make_model, bright):
+    app = create_app(config={"PROJECT": with_model(project, make_model(version="1"))})
+    statuses, versions, over = [], [], threading.Event()
+
+    def ask() -> None:
+        client = app.test_client()
+        while not over.is_set():
+            response = client.post("/api/v1/predictions", data={"file": (io.BytesIO(bright), "slice.png")})
+            statuses.append(response.status_code)
+            versions.append(response.json["model"]["version"])
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    replace_model(project, make_model(version="2"))
+    found = version_within(app.test_client(), 20, "2")
+    time.sleep(0.1)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert found == "2"
+    assert set(statuses) == {200}
+    assert set(versions) == {"1", "2"}
+
+
+def test_a_new_file_that_cannot_be_used_leaves_the_old_model_in_place(project, make_model, caplog):
+    client = create_app(config={"PROJECT": with_model(project, make_model(version="1"))}).test_client()
+    replace_model(project, b"no model")
+    deadline = time.monotonic() + 20
+    while "the old model stays" not in caplog.text and time.monotonic() < deadline:
+        assert client.get("/readyz").json["model"]["version"] == "1"
+        time.sleep(0.05)
+    assert "the old model stays" in caplog.text
+    replace_model(project, make_model(version="3"))
+    assert version_within(client, 20, "3") == "3"
+
+
+def test_the_first_model_is_served_as_soon_as_it_is_trained(project, make_model):
+    client = create_app(config={"PROJECT": project}).test_client()
+    assert client.get("/readyz").status_code == 503
+    with_model(project, make_model(version="1"))
+    assert version_within(client, 20, "1") == "1"
 
 
 def test_serving_imports_nothing_that_trains(served_project):
@@ -92,11 +183,12 @@ found = sorted(heavy & {name.partition(".")[0] for name in sys.modules})
 assert not found, found
 assert "kedro.framework.session" not in sys.modules
 assert "lung_tumor.pipelines" not in sys.modules
+assert "kedro.framework" not in sys.modules
 """
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=PROJECT,
-        env={"LUNG_TUMOR_PROJECT": str(served_project), "PATH": ""},
+        env={"LUNG_TUMOR_PROJECT": str(served_project), "PATH": "", "PYTHONPATH": str(PROJECT / "src")},
         capture_output=True,
         text=True,
         timeout=120,

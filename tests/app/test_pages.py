@@ -1,114 +1,174 @@
-"""What the page says in each of its states, without a browser."""
+"""What the pages say in each of their states, without a browser."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from app import create_app
+from app import create_app, samples
 from app.pages import percent
-from lung_tumor.imaging import decode, prepare
+from lung_tumor.answers import decide
+from lung_tumor.imaging import SYNTHETIC_NOTE, decode, prepare
 from lung_tumor.predictor import Predictor
+from tests.support.html_pages import Page
+from tests.support.page_model import GREYS, METRICS, chest, page_app, page_model
+
+STATIC = Path(samples.__file__).parent / "static"
 
 
-def send(client, content: bytes, name: str = "slice.png"):
-    return client.post("/", data={"file": (io.BytesIO(content), name)}, content_type="multipart/form-data")
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(page_model(), threads=1)
+
+
+@pytest.fixture
+def client(predictor):
+    return create_app(predictor).test_client()
+
+
+def send(client, *contents: bytes, name: str = "slice.png"):
+    files = [(io.BytesIO(content), name) for content in contents]
+    return client.post("/", data={"file": files}, content_type="multipart/form-data")
+
+
+def words(response) -> str:
+    """Visible text, without the templates that the script fills in."""
+    return Page(re.sub(r"<template.*?</template>", "", response.text, flags=re.DOTALL)).text
 
 
 def test_the_empty_page_has_the_form_and_the_facts_of_the_model(client):
     response = client.get("/")
     assert response.status_code == 200
-    for words in ("Classify slice", "Research use only. Not a medical device.", "phantom:600?seed=7", "0.1.0", "480"):
-        assert words in response.text
+    for expected in ("Your slices", "Research use only. Not a medical device.", "phantom:600?seed=7", "0.1.0", "480"):
+        assert expected in words(response)
 
 
-def test_the_answer_shows_class_probability_and_every_class(client, bright):
-    response = send(client, bright)
+@pytest.mark.parametrize(
+    ("answer", "headline", "why"),
+    [
+        ("suspected", "adenocarcinoma suspected", "above the operating point"),
+        ("uncertain", "uncertain: refer", "let a radiologist look"),
+        ("clear", "no sign of adenocarcinoma", "below the operating point"),
+    ],
+)
+def test_each_answer_stands_with_its_reason_and_its_suspicion(client, answer, headline, why):
+    response = send(client, chest(GREYS[answer]))
     assert response.status_code == 200
-    assert re.search(r'class="class">adenocarcinoma<.*?class="share">5\d\.\d%<', response.text, re.DOTALL)
-    assert response.text.count('class="bar"') == 2
+    shown = words(response)
+    assert f'data-answer="{answer}"' in response.text
+    assert headline in shown
+    assert why in shown
+    assert "operating point 40.0%" in shown
+    assert "referred from 30.0% to 50.0%" in shown
+    assert "refused above 0.100" in shown
+    assert "Model 0.1.0, float32, 2026-11-23" in shown
 
 
-def test_the_picture_is_the_slice_as_the_model_saw_it(client, predictor, bright):
-    uri = re.search(r'src="data:image/png;base64,([^"]+)"', send(client, bright).text)
-    assert uri is not None
-    shown = cv2.imdecode(np.frombuffer(base64.b64decode(uri[1]), np.uint8), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(shown, prepare(decode(bright).pixels, predictor.metadata.preparation))
+def test_a_refused_picture_gets_a_distance_and_no_probability(client):
+    response = send(client, chest(220, lopsided=True))
+    assert "not a chest CT slice I can judge: refused" in words(response)
+    assert re.search(r'data-slot="gauge" hidden', response.text)
+    assert re.search(r'data-slot="distance">0\.[1-9]', response.text)
 
 
-def test_page_and_api_answer_as_the_library_does(client, predictor, make_slice):
-    """Parity: the app adds nothing to, and leaves nothing out of, what training did to a slice."""
-    for content in (make_slice(120), make_slice(200, mode="RGB", kind="JPEG"), make_slice(90, mode="RGBA")):
+def test_the_pictures_are_the_slice_as_the_model_saw_it_and_its_evidence(client, predictor):
+    content = chest(GREYS["suspected"])
+    uris = re.findall(r'src="data:image/png;base64,([^"]+)"', send(client, content).text)
+    shown, evidence = (
+        cv2.imdecode(np.frombuffer(base64.b64decode(uri), np.uint8), cv2.IMREAD_UNCHANGED) for uri in uris
+    )
+    np.testing.assert_array_equal(shown, prepare(decode(content).pixels, predictor.metadata.preparation))
+    assert evidence.shape == (224, 224, 4)
+    assert evidence[..., 3].max() > evidence[..., 3].min()
+
+
+def test_the_page_answers_as_the_library_does(client, predictor):
+    """Parity: the page adds nothing to, and leaves nothing out of, what training did to a slice."""
+    for grey in (240, 174, 168, 120):
+        content = chest(grey)
         prepared = prepare(decode(content).pixels, predictor.metadata.preparation)
-        expected = predictor.predict(prepared[None])[0]
-        answer = client.post("/api/v1/predictions", data={"file": (io.BytesIO(content), "slice")}).json
-        assert list(answer["predictions"][0]["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-6)
-        assert percent(float(expected.max())) in send(client, content).text.replace("&gt;", ">")
+        judged = predictor.judge(prepared[None])
+        (decision,) = decide(judged.probabilities, judged.distances, predictor.metadata)
+        shown = words(send(client, content))
+        assert decision.headline in shown
+        assert decision.sentence in shown
+        assert f"Suspicion {percent(decision.suspicion)}" in shown
 
 
-@pytest.mark.parametrize("classes", [("a", "b", "c"), ("adenocarcinoma", "large_cell_carcinoma", "squamous", "normal")])
-def test_three_and_four_classes_work(make_model, bright, classes):
-    text = send(create_app(Predictor(make_model(classes), threads=1)).test_client(), bright).text
-    assert text.count('class="bar"') == len(classes)
-    for name in classes:
-        assert name.replace("_", " ") in text
+@pytest.mark.parametrize(
+    "classes",
+    [("adenocarcinoma", "squamous", "normal"), ("adenocarcinoma", "large_cell_carcinoma", "squamous", "normal")],
+)
+def test_three_and_four_classes_are_listed_most_probable_first(classes):
+    shown = words(send(page_app(classes).test_client(), chest(GREYS["suspected"])))
+    listed = [shown.index(name.replace("_", " "), shown.index("All classes")) for name in classes]
+    assert listed == sorted(listed)
+    assert f"is not {classes[-1]}" in shown
 
 
-def test_only_a_synthetic_model_carries_the_banner(client, make_model):
-    assert "learnt from synthetic slices" in client.get("/").text
-    real = create_app(Predictor(make_model(synthetic=False), threads=1)).test_client()
-    assert "synthetic" not in real.get("/").text
+def test_several_slices_are_answered_one_below_the_other(client):
+    shown = words(send(client, chest(GREYS["suspected"]), b"no picture", chest(GREYS["clear"])))
+    places = [shown.index(text) for text in ("adenocarcinoma suspected", "This file type is not read", "no sign of")]
+    assert places == sorted(places)
 
 
-def test_what_the_audit_warned_of_stands_above_the_form_of_a_real_model(make_model):
+def test_only_a_synthetic_model_carries_the_banner(client):
+    assert "learnt from synthetic slices" in words(client.get("/"))
+    assert "learnt from synthetic" not in words(page_app(synthetic=False).test_client().get("/"))
+
+
+def test_what_the_audit_warned_of_stands_above_the_form(client):
     warnings = ("normal: 14 independent pictures behind 148 files", "<b>no</b> markup")
-    page = create_app(Predictor(make_model(synthetic=False, warnings=warnings), threads=1)).test_client().get("/").text
+    page = page_app(synthetic=False, warnings=warnings).test_client().get("/").text
     assert page.index("normal: 14 independent pictures behind 148 files") < page.index("<form")
     assert "&lt;b&gt;no&lt;/b&gt; markup" in page
 
 
-def test_a_class_name_cannot_write_html(make_model, bright):
-    client = create_app(Predictor(make_model(("<script>", "normal")), threads=1)).test_client()
-    assert "<script>" not in send(client, bright).text
+def test_neither_a_class_nor_a_file_name_can_write_html():
+    app = page_app(("<script>", "normal"))
+    text = send(app.test_client(), chest(GREYS["suspected"]), name="<img src=x>.png").text
+    assert "<script>" not in text
+    assert "<img src=x>" not in text
+    assert "&lt;script&gt; suspected" in text
 
 
 @pytest.mark.parametrize(
-    ("content", "status", "words"),
+    ("content", "status", "headline", "fix"),
     [
-        (b"text", 415, "Save the slice as PNG"),
-        (b"", 422, "The file is empty"),
-        (b"\x89PNG\r\n\x1a\nbroken", 422, "Export the whole slice again"),
+        (b"text", 415, "This file type is not read", "Save the slice as PNG"),
+        (b"", 422, "This picture cannot be used", "The file is empty"),
+        (b"\x89PNG\r\n\x1a\nbroken", 422, "This picture cannot be used", "Export the whole slice again"),
     ],
 )
-def test_an_error_is_on_the_page_in_words_with_the_fix(client, content, status, words):
+def test_an_error_is_on_the_page_in_words_with_the_fix(client, content, status, headline, fix):
     response = send(client, content)
     assert response.status_code == status
     assert response.content_type == "text/html; charset=utf-8"
-    assert words in response.text
-    assert 'role="alert"' in response.text
-    assert "Try again with another file" in response.text
+    assert headline in words(response)
+    assert fix in words(response)
+    assert "Judge other slices" in words(response)
 
 
-def test_no_file_is_400(client):
-    assert client.post("/", data={}, content_type="multipart/form-data").status_code == 400
+def test_a_form_without_a_file_is_400_and_says_so(client):
+    response = client.post("/", data={}, content_type="multipart/form-data")
+    assert response.status_code == 400
+    assert "No slice was sent" in words(response)
+    assert "Try again with another file" in words(response)
 
 
-def test_the_page_takes_one_slice_at_a_time(client, bright):
-    files = [(io.BytesIO(bright), "a.png"), (io.BytesIO(bright), "b.png")]
-    response = client.post("/", data={"file": files})
+def test_an_upload_above_the_limit_is_413(predictor):
+    content = chest(200)
+    response = send(create_app(predictor, {"MAX_CONTENT_LENGTH": 1024}).test_client(), content)
+    assert len(content) > 1024
     assert response.status_code == 413
-    assert "2 files were sent; send at most 1" in response.text
-
-
-def test_an_upload_above_the_limit_is_413(predictor, bright):
-    response = send(create_app(predictor, {"MAX_CONTENT_LENGTH": 1024}).test_client(), bright)
-    assert response.status_code == 413
-    assert "Send a smaller picture" in response.text
+    assert "Send a smaller picture" in words(response)
 
 
 def test_an_unknown_page_is_404_and_another_method_405(client):
@@ -116,28 +176,114 @@ def test_an_unknown_page_is_404_and_another_method_405(client):
     assert client.delete("/").status_code == 405
 
 
-def test_without_a_model_the_page_says_how_to_train_one(client_without_model, bright):
-    for response in (client_without_model.get("/"), send(client_without_model, bright)):
+def test_without_a_model_every_page_says_how_to_train_one(client_without_model):
+    for response in (
+        client_without_model.get("/"),
+        client_without_model.get("/about"),
+        send(client_without_model, chest(200)),
+    ):
         assert response.status_code == 503
-        assert "make run" in response.text
+        assert "make run" in words(response)
         assert "<form" not in response.text
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(1.0, "> 99.9%"), (0.9991, "> 99.9%"), (0.934, "93.4%"), (0.0005, "< 0.1%"), (0.0, "< 0.1%")]
+    ("share", "shown"), [(1.0, "> 99.9%"), (0.9991, "> 99.9%"), (0.934, "93.4%"), (0.0005, "< 0.1%"), (0.0, "< 0.1%")]
 )
-def test_a_probability_is_never_shown_as_certainty(share, words):
-    assert percent(share) == words
+def test_a_probability_is_never_shown_as_certainty(share, shown):
+    assert percent(share) == shown
 
 
-def test_every_answer_carries_the_security_headers(client, bright):
-    for response in (
-        client.get("/"),
-        send(client, bright),
-        send(client, b""),
-        client.get("/healthz"),
-        client.get("/x"),
+# Samples
+
+
+@pytest.mark.parametrize("sample", samples.SAMPLES, ids=lambda sample: sample.name)
+def test_a_sample_is_what_its_command_draws_and_says_that_it_is_synthetic(sample):
+    stored = (samples.FOLDER / sample.name).read_bytes()
+    assert SYNTHETIC_NOTE.encode() in stored
+    kept, drawn = (np.asarray(Image.open(io.BytesIO(content))) for content in (stored, samples.draw(sample)))
+    # Another version of the JPEG library may round otherwise.
+    assert np.abs(kept.astype(int) - drawn).mean() < 1.0
+
+
+def test_the_samples_are_light_and_no_other_file_lies_among_them():
+    files = {file.name: file.stat().st_size for file in samples.FOLDER.iterdir()}
+    assert set(files) == {sample.name for sample in samples.SAMPLES}
+    assert sum(files.values()) < 100_000
+
+
+def test_a_sample_is_judged_without_a_script(client):
+    for sample in samples.SAMPLES:
+        response = client.post("/", data={"sample": sample.name})
+        assert response.status_code == 200
+        assert sample.name in words(response)
+
+
+@pytest.mark.parametrize("name", ["../page.css", "x.jpg", "/etc/passwd"])
+def test_no_other_file_can_be_asked_for_as_a_sample(client, name):
+    assert client.post("/", data={"sample": name}).status_code == 400
+
+
+# The cards
+
+
+def test_the_cards_work_from_the_metadata_alone(client):
+    shown = words(client.get("/about"))
+    for expected in (
+        "Model card",
+        "Data card",
+        "not a medical device",
+        "40.0%",
+        "30.0% and 50.0%",
+        "further than 0.100 from the 480 training slices",
+        "24 independent groups",
+        "Chosen on few groups: read it with care.",
+        "No figures travel with this model",
+        "phantom:600?seed=7",
+        "synthetic, drawn by the phantom: no patient",
+        "224 × 224 pixels",
     ):
+        assert expected in shown
+
+
+def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
+    shown = words(
+        page_app(metrics=METRICS, warnings=("few groups",), precision_reason="faster").test_client().get("/about")
+    )
+    for expected in (
+        "Accuracy 0.867 (0.710 to 0.960) 0.800 0.933",
+        "ROC AUC 0.929 0.964 0.500",
+        "Matthews correlation undefined 0.100 undefined",
+        "Matthews correlation: one class was never predicted.",
+        "normal 0.500 (0.000 to 1.000) 0.893 undefined 2",
+        "30 slices in 28 independent groups",
+        "93.0% (80.0% to 100.0%)",
+        "0.081 before, 0.034 after",
+        "natural pictures 23 of 24",
+        "hits the mass in 97.0% of 60 slices",
+        "It is not worse than the champion.",
+        "float32: faster",
+        "few groups",
+    ):
+        assert expected in shown
+    assert "cross-validation" not in shown
+
+
+# What holds everywhere
+
+
+def everything(client):
+    return (
+        client.get("/"),
+        client.get("/about"),
+        send(client, chest(GREYS["suspected"])),
+        send(client, b""),
+        client.get("/x"),
+    )
+
+
+def test_every_answer_carries_the_security_headers(client):
+    for response in (*everything(client), client.get("/healthz")):
         policy = response.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'")
         assert "unsafe" not in policy
@@ -147,7 +293,15 @@ def test_every_answer_carries_the_security_headers(client, bright):
         assert "Set-Cookie" not in response.headers
 
 
-def test_the_page_names_no_asset_from_outside_and_no_inline_code(client, bright):
-    text = send(client, bright).text
-    assert not re.search(r'(src|href|action)="(?!/|data:image/png)', text)
-    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", text)
+def test_no_page_names_an_asset_from_outside_or_inline_code(client):
+    for response in everything(client):
+        assert not re.search(r'(src|href|action)="(?!/|#|data:image/png)', response.text)
+        assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", response.text)
+
+
+def test_the_scripts_name_no_address_and_evaluate_no_text():
+    for script in STATIC.glob("*.js"):
+        text = script.read_text()
+        assert not re.search(
+            r"https?://(?!www\.w3\.org/2000/svg)|innerHTML|insertAdjacent|document\.write|eval\(", text
+        )

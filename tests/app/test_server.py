@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
+import shutil
 import signal
 import socket
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from lung_tumor.files import write_atomically
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="DOE^JANE.png"\r\nContent-Type: image/png\r\n\r\n'
 TAIL = b"\r\n--x--\r\n"
@@ -37,12 +43,12 @@ def test_an_upload_with_a_length_and_one_in_chunks_are_answered_alike(server, br
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_huge_body_reads_413_rather_than_a_cut_connection(server, chunked):
-    size = 20 * 2**20
+    size = 66 * 2**20
     body = HEAD + bytes(size) + TAIL
     pieces = (body[start : start + 65_536] for start in range(0, len(body), 65_536))
     status, answer = post(server, pieces, encode_chunked=True) if chunked else post(server, body)
     assert status == 413
-    assert "16 MiB" in json.loads(answer)["detail"]
+    assert "64 MiB" in json.loads(answer)["detail"]
 
 
 def test_no_length_and_no_chunks_is_400(server):
@@ -67,20 +73,67 @@ def test_a_client_that_leaves_half_way_hurts_nobody(server, bright):
     assert post(server, HEAD + bright + TAIL)[0] == 200
 
 
-def test_the_log_holds_routes_and_neither_names_paths_nor_queries(server, bright):
+def test_the_log_is_json_and_holds_routes_and_neither_names_paths_nor_queries(server, bright):
     post(server, HEAD + bright + TAIL, url=f"{URL}?patient=JANE")
     post(server, b"", url="/DOE%5EJANE%0AINJECTED.png")
-    # The line is written after the answer has been sent.
+    # The line is written as the answer is sent.
     time.sleep(0.3)
-    log = server.log.read_text()
-    assert '"POST" api.predictions 200' in log
-    assert '"POST" - 404' in log
-    assert "JANE" not in log
-    assert "INJECTED" not in log
+    text = server.log.read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = [(line["method"], line["route"], line["status"]) for line in lines if line["message"] == "request"]
+    assert ("POST", "api.predictions", 200) in requests
+    assert ("POST", "-", 404) in requests
+    for line in lines:
+        assert set(line) >= {"time", "level", "logger", "message"}
+    assert "JANE" not in text
+    assert "INJECTED" not in text
 
 
 def test_no_answer_was_a_fault_of_the_server(server):
     assert "Traceback" not in server.log.read_text()
+
+
+def test_it_is_ready_soon_and_says_with_which_model(server, served_project):
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
+    connection.request("GET", "/readyz")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    content = (served_project / "data" / "06_models" / "classifier.onnx").read_bytes()
+    assert answer["model"]["digest"] == hashlib.sha256(content).hexdigest()
+
+
+def test_many_clients_at_once_are_all_answered_alike(server, bright, dark):
+    bodies = [HEAD + content + TAIL for content in (bright, dark)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda index: post(server, bodies[index % 2]), range(96)))
+    assert {status for status, _ in answers} == {200}
+    assert len({answer for _, answer in answers}) == 2
+
+
+def test_a_new_model_file_takes_over_under_load_without_an_error(serve, tmp_path, served_project, make_model, bright):
+    project = tmp_path / "project"
+    shutil.copytree(served_project, project)
+    file = project / "data" / "06_models" / "classifier.onnx"
+    body, over, answers = HEAD + bright + TAIL, threading.Event(), []
+
+    def ask() -> None:
+        while not over.is_set():
+            status, answer = post(server, body)
+            answers.append((status, json.loads(answer)["model"]["version"]))
+
+    with serve(project) as server:
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        write_atomically(file, make_model(version="2"))
+        deadline = time.monotonic() + 20
+        while (200, "2") not in answers and time.monotonic() < deadline:
+            time.sleep(0.1)
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert set(answers) == {(200, "0.1.0"), (200, "2")}
 
 
 def test_sigterm_finishes_what_is_in_flight(serve, served_project, bright):

@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import logging
 import struct
 import tempfile
 import threading
+import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from app import create_app
+from lung_tumor.answers import decide
+from lung_tumor.imaging import decode, prepare
+from tests.support.dicom_files import ct_file, dataset_of, phantom_hounsfield, written
+from tests.support.slice_files import zipped
 
 URL = "/api/v1/predictions"
 
 
-def send(client, content: bytes, name: str = "slice.png"):
-    return client.post(URL, data={"file": (io.BytesIO(content), name)})
+def send(client, content: bytes, name: str = "slice.png", url: str = URL):
+    """The body is written by hand: Werkzeug's test client spools a large form to disk, and leaves it open."""
+    head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+    body = head + content + b"\r\n--x--\r\n"
+    return client.post(url, data=body, content_type="multipart/form-data; boundary=x")
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -71,7 +81,12 @@ HOSTILE = {
     "jpeg of 65000 x 900": (jpeg_that_claims(65_000, 900), 422),
     "jpeg of 7000 x 7000": (jpeg_that_claims(7_000, 7_000), 422),
     "animation": (animation(), 415),
-    "zip": (b"PK\x03\x04" + bytes(64), 415),
+    "broken zip": (b"PK\x03\x04" + bytes(64), 422),
+    "empty zip": (zipped({}), 422),
+    "zip of zips": (zipped({"a.zip": zipped({"a.png": b"x"})}), 415),
+    "zip of ten thousand": (zipped({str(number): b"" for number in range(10_000)}), 413),
+    "zip whose list is megabytes": (zipped({f"{number:0>500}": b"" for number in range(3000)}), 422),
+    "zip of a bomb": (zipped({"a.png": bytes(70 * 2**20)}), 413),
     "html": (b"<script>alert(1)</script>", 415),
 }
 
@@ -79,7 +94,7 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_file_is_told_what_is_wrong_with_it(client, case):
     content, status = HOSTILE[case]
-    for response in (send(client, content), client.post("/", data={"file": (io.BytesIO(content), "slice.png")})):
+    for response in (send(client, content), send(client, content, url="/")):
         assert response.status_code == status
 
 
@@ -105,23 +120,177 @@ def test_a_large_upload_never_touches_the_disk(client, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 255, (1500, 1500), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).save(buffer, "PNG")
-    # Written by hand, since Werkzeug's test client spools a large form to disk itself.
-    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
-    body = head + buffer.getvalue() + b"\r\n--x--\r\n"
-    assert len(body) > 2_000_000
+    assert len(buffer.getvalue()) > 2_000_000
     for name in ("SpooledTemporaryFile", "TemporaryFile", "NamedTemporaryFile", "mkstemp"):
         monkeypatch.setattr(tempfile, name, refuse)
         monkeypatch.setattr(f"werkzeug.formparser.{name}", refuse, raising=False)
-    assert client.post(URL, data=body, content_type="multipart/form-data; boundary=x").status_code == 200
+    assert send(client, buffer.getvalue()).status_code == 200
 
 
-def test_no_file_name_is_logged_or_answered(client, bright, caplog):
+def test_no_file_name_is_logged(client, bright, caplog):
     caplog.set_level(logging.DEBUG)
-    for content in (bright, bright[:400], b"text"):
-        response = send(client, content, name="DOE^JANE 1950.png")
-        page = client.post("/", data={"file": (io.BytesIO(content), "DOE^JANE 1950.png")})
-        assert "JANE" not in response.text + page.text
+    for content in (bright, bright[:400], b"text", zipped({"DOE^JANE/1.png": bright})):
+        send(client, content, name="DOE^JANE 1950.png")
+        send(client, content, name="DOE^JANE 1950.png", url="/")
     assert "JANE" not in caplog.text
+
+
+# --- Zips -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_zip_is_judged_file_by_file(client, bright, dark):
+    content = zipped({"series/1.png": bright, "series/2.txt": b"notes", "series/3.png": dark, "4.png": bright[:200]})
+    items = send(client, content).json["predictions"]
+    assert [(item["name"], item["file"]) for item in items] == [
+        ("series/1.png", 0),
+        ("series/2.txt", 0),
+        ("series/3.png", 0),
+        ("4.png", 0),
+    ]
+    assert [item.get("answer") for item in items] == ["suspected", None, "clear", None]
+    assert [item["error"]["status"] for item in items if "error" in item] == [415, 422]
+
+
+def test_zips_and_files_may_be_mixed(client, bright, dark):
+    contents = (bright, zipped({"a.png": dark, "b.png": bright}), dark)
+    data = {"file": [(io.BytesIO(content), "x") for content in contents]}
+    items = client.post(URL, data=data).json["predictions"]
+    assert [(item["file"], item["answer"]) for item in items] == [
+        (0, "suspected"),
+        (1, "clear"),
+        (1, "suspected"),
+        (2, "clear"),
+    ]
+
+
+def test_what_an_operating_system_adds_to_a_zip_is_not_judged(client, bright):
+    files = {"__MACOSX/._a.png": b"fork", ".DS_Store": b"mac", "a.png": bright, "Thumbs.db": b"x", "DICOMDIR": b"x"}
+    items = send(client, zipped({**files, "folder/": b""})).json["predictions"]
+    assert [item["name"] for item in items] == ["a.png"]
+
+
+def test_a_zip_with_a_comment_is_read(client, bright):
+    buffer = io.BytesIO(zipped({"a.png": bright}))
+    with zipfile.ZipFile(buffer, "a") as packed:
+        packed.comment = b"c" * 5000
+    assert send(client, buffer.getvalue()).status_code == 200
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_packed_in_a_rare_way_is_422(client, bright, method):
+    response = send(client, zipped({"a.png": bright}, method))
+    assert response.status_code == 422
+    assert "compressed in a way" in response.get_json(force=True)["detail"]
+
+
+def test_an_encrypted_zip_is_422(client, bright):
+    content = bytearray(zipped({"a.png": bright}))
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    response = send(client, bytes(content))
+    assert response.status_code == 422
+    assert "password" in response.get_json(force=True)["detail"]
+
+
+def test_what_zips_unpack_to_is_bounded_over_all_of_them(predictor, bright):
+    size = len(bright)
+    client = create_app(predictor, {"MAX_UNPACKED_BYTES": 3 * size}).test_client()
+    contents = [zipped({"a.png": bright, "b.png": bright}), zipped({"c.png": bright, "d.png": bright})]
+    items = client.post(URL, data={"file": [(io.BytesIO(content), "z") for content in contents]}).json["predictions"]
+    assert [item.get("error", {}).get("status") for item in items] == [None, None, 413, 413]
+
+
+def test_a_name_that_is_no_text_does_not_break_the_answer(client, bright):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        packed.writestr("xxxx.png", bright)
+    content = buffer.getvalue().replace(b"xxxx.png", b"\xff\xd8\n\x00.png")
+    assert send(client, content).status_code == 200
+    assert client.post("/", data={"file": (io.BytesIO(content), "a.zip")}).status_code == 200
+
+
+# --- DICOM series -----------------------------------------------------------------------------------------------------
+
+
+def dicom_slice(z: float | None, series: str | None = "1.2.3", **elements: object) -> bytes:
+    position = {} if z is None else {"ImagePositionPatient": [-180.0, -170.0, z]}
+    named = {} if series is None else {"SeriesInstanceUID": series}
+    hounsfield = phantom_hounsfield()[::4, ::4].copy()
+    return ct_file(hounsfield, ImageOrientationPatient=[1, 0, 0, 0, 1, 0], **position, **named, **elements)
+
+
+def places(client, *contents: bytes) -> list[tuple[int, float | None]]:
+    data = {"file": [(io.BytesIO(content), "x.dcm") for content in contents]}
+    return [(item["file"], item["position"]) for item in client.post(URL, data=data).json["predictions"]]
+
+
+def test_slices_of_a_series_are_put_in_the_order_of_their_position(client):
+    contents = [dicom_slice(z) for z in (12.5, -30.0, 0.0, 2.5)]
+    assert places(client, *contents) == [(1, -30.0), (2, 0.0), (3, 2.5), (0, 12.5)]
+
+
+def test_two_series_are_not_mixed_and_stand_where_their_first_slice_stood(client, bright):
+    contents = [dicom_slice(5.0), bright, dicom_slice(3.0, "9.9"), dicom_slice(1.0), dicom_slice(-1.0, "9.9")]
+    assert places(client, *contents) == [(3, 1.0), (0, 5.0), (1, None), (4, -1.0), (2, 3.0)]
+
+
+def test_slices_without_a_series_or_a_position_keep_their_order(client):
+    contents = [dicom_slice(5.0, None), dicom_slice(None), dicom_slice(1.0, None)]
+    assert places(client, *contents) == [(0, 5.0), (1, None), (2, 1.0)]
+
+
+def test_a_series_in_a_zip_is_ordered_too(client):
+    content = zipped({f"{index}.dcm": dicom_slice(z) for index, z in enumerate((3.0, 1.0, 2.0))})
+    items = send(client, content).json["predictions"]
+    assert [item["name"] for item in items] == ["1.dcm", "2.dcm", "0.dcm"]
+
+
+def test_each_frame_of_a_multi_frame_file_is_judged(predictor, client):
+    hounsfield = phantom_hounsfield()[::4, ::4].copy()
+    dataset = dataset_of(hounsfield)
+    dataset.NumberOfFrames = 3
+    dataset.PixelData = 3 * dataset.PixelData
+    content = written(dataset)
+    items = send(client, content, "stack.dcm").json["predictions"]
+    assert [item["name"] for item in items] == [f"stack.dcm (frame {number})" for number in (1, 2, 3)]
+    assert len({item["suspicion"] for item in items}) == 1
+    few = create_app(predictor, {"MAX_SLICES": 2}).test_client()
+    response = send(few, content)
+    assert response.status_code == 422
+    assert "3 frames; at most 2" in response.get_json(force=True)["detail"]
+
+
+def test_no_uid_is_answered_or_logged(client, caplog):
+    caplog.set_level(logging.DEBUG)
+    response = send(client, dicom_slice(1.0, "1.2.826.0.1.77777"))
+    assert response.status_code == 200
+    assert "77777" not in response.text + caplog.text
+
+
+# --- Parity -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_app_gives_the_very_numbers_of_the_library(client, predictor, make_slice):
+    """Nothing is added to, and nothing left out of, what training did to a slice."""
+    contents = [
+        make_slice(120),
+        make_slice(200, mode="RGB", kind="JPEG"),
+        make_slice(90, mode="RGBA"),
+        dicom_slice(1.0),
+    ]
+    options = predictor.metadata.preparation
+    slices = [decode(content, options.dicom_window) for content in contents]
+    prepared = np.stack([prepare(decoded.pixels, options, decoded.strokes) for decoded in slices])
+    judged = predictor.judge(prepared)
+    decisions = decide(judged.probabilities, judged.distances, predictor.metadata)
+    data = {"file": [(io.BytesIO(content), "x") for content in contents]}
+    items = client.post(f"{URL}?images=true", data=data).json["predictions"]
+    for item, pixels, row, decision in zip(items, prepared, judged.probabilities, decisions, strict=True):
+        assert list(item["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-6)
+        assert item["suspicion"] == pytest.approx(decision.suspicion, abs=1e-6)
+        assert item["novelty"]["distance"] == pytest.approx(decision.distance, abs=1e-6)
+        assert (item["answer"], item["sentence"]) == (decision.answer, decision.sentence)
+        shown = base64.b64decode(item["images"]["slice"].partition(",")[2])
+        np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_UNCHANGED), pixels)
 
 
 def test_no_more_pictures_are_decoded_at_a_time_than_allowed(predictor, bright, monkeypatch):

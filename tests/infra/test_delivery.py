@@ -14,8 +14,8 @@ import pytest
 from werkzeug.serving import make_server
 
 from app import create_app
-from lung_tumor.imaging import PreparationOptions
-from lung_tumor.metadata import ModelMetadata
+from lung_tumor.predictor import Judged
+from tests.support.served_models import metadata
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPTS = sorted((PROJECT / "infra").glob("*.sh"))
@@ -24,10 +24,17 @@ SCRIPTS = sorted((PROJECT / "infra").glob("*.sh"))
 class Judge:
     """Stands in for a Predictor: answers every slice alike."""
 
-    metadata = ModelMetadata(("normal", "adenocarcinoma"), True, "phantom:", 1, PreparationOptions())
+    metadata = metadata(("adenocarcinoma", "normal"))
 
-    def predict(self, prepared):
-        return np.tile(np.float32([0.25, 0.75]), (len(prepared), 1))
+    def __init__(self, distance=0.1):
+        self.distance = distance
+
+    def judge(self, prepared):
+        count = len(prepared)
+        maps = np.zeros((count, 2, 8, 8), np.float32)
+        return Judged(
+            np.tile(np.float32([0.75, 0.25]), (count, 1)), maps, maps, np.full(count, np.float32(self.distance))
+        )
 
 
 @pytest.fixture
@@ -74,6 +81,13 @@ def test_smoke_passes_on_an_app_that_answers(serve):
 
 
 @needs_curl
+def test_smoke_passes_where_the_drawing_is_refused(serve):
+    found = smoke(serve(Judge(distance=1.5)))
+    assert found.returncode == 0, found.stderr
+    assert "refused" in found.stdout
+
+
+@needs_curl
 def test_smoke_fails_without_a_model(serve):
     found = smoke(serve(None))
     assert found.returncode != 0
@@ -85,11 +99,11 @@ def test_smoke_fails_when_no_prediction_comes(serve):
     class Broken(Judge):
         tried = False
 
-        def predict(self, prepared):
+        def judge(self, prepared):
             if self.tried:
                 raise RuntimeError("the disk is gone")
             self.tried = True
-            return super().predict(prepared)
+            return super().judge(prepared)
 
     assert smoke(serve(Broken())).returncode != 0
 

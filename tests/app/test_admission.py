@@ -1,0 +1,165 @@
+"""Who is let in, and what those who are not are told."""
+
+from __future__ import annotations
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from app import create_app
+from app.admission import RateLimit, Room, client_of
+
+URL = "/api/v1/predictions"
+
+
+def send(client, content: bytes, url: str = URL, **headers: str):
+    return client.post(url, data={"file": (io.BytesIO(content), "slice.png")}, headers=headers)
+
+
+# --- Token ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(predictor, monkeypatch):
+    monkeypatch.setenv("LUNG_TUMOR_TOKEN", "s3cret-ü")
+    return create_app(predictor).test_client()
+
+
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", "Basic s3cret", "Bearer s3cret-ü x", "s3cret-ü"]
+)
+def test_without_the_token_the_api_is_401_and_says_how_to_send_it(guarded, bright, header):
+    headers = {} if header is None else {"Authorization": header.encode().decode("latin-1")}
+    for response in (send(guarded, bright, **headers), guarded.get("/api/v1/model", headers=headers)):
+        assert response.status_code == 401
+        assert response.content_type == "application/problem+json"
+        assert "Authorization: Bearer" in response.get_json(force=True)["detail"]
+        assert response.headers["WWW-Authenticate"].lower().startswith("bearer")
+
+
+def test_with_the_token_the_api_answers(guarded, bright):
+    header = "Bearer s3cret-ü".encode().decode("latin-1")
+    assert send(guarded, bright, Authorization=header).status_code == 200
+    assert (
+        guarded.get("/api/v1/model", headers={"Authorization": header.replace("Bearer", "bearer")}).status_code == 200
+    )
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs"])
+def test_the_token_guards_the_api_alone(guarded, path):
+    assert guarded.get(path).status_code == 200
+
+
+# --- Rate -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_gives_its_burst_and_then_its_rate():
+    limit = RateLimit(per_second=2.0, burst=3)
+    assert [limit.seconds_to_wait("a", 0.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    assert limit.seconds_to_wait("a", 0.25) == pytest.approx(0.25)
+    assert limit.seconds_to_wait("a", 0.5) == 0.0
+    assert limit.seconds_to_wait("a", 0.6) > 0.0
+    assert [limit.seconds_to_wait("a", 100.0) for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+
+
+def test_one_client_does_not_use_up_anothers_bucket():
+    limit = RateLimit(per_second=1.0, burst=1)
+    assert [limit.seconds_to_wait(client, 0.0) for client in "aab"] == [0.0, 1.0, 0.0]
+
+
+def test_no_rate_means_no_limit():
+    limit = RateLimit(per_second=0.0, burst=1)
+    assert {limit.seconds_to_wait("a", 0.0) for _ in range(1000)} == {0.0}
+
+
+def test_buckets_of_many_clients_do_not_grow_without_end():
+    limit = RateLimit(per_second=1.0, burst=1)
+    for number in range(12_000):
+        limit.seconds_to_wait(str(number), 0.0)
+    assert len(limit._buckets) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:aaaa::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:bbbb::9", "2001:db8:1:2::/64"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_network_of_ipv6_is_one_client(address, client):
+    assert client_of(address) == client
+
+
+def test_too_many_requests_are_429_and_monitors_are_not_counted(predictor, bright):
+    client = create_app(predictor, {"RATE_PER_SECOND": 0.01, "RATE_BURST": 2}).test_client()
+    for _ in range(10):
+        assert client.get("/readyz").status_code == 200
+    assert [send(client, bright).status_code for _ in range(3)] == [200, 200, 429]
+    response = client.get("/api/v1/model")
+    assert response.status_code == 429
+    assert response.content_type == "application/problem+json"
+    assert int(response.headers["Retry-After"]) > 0
+    assert 'turned_away_total{reason="rate"} 2' in client.get("/metrics").text
+
+
+# --- Room -------------------------------------------------------------------------------------------------------------
+
+
+def test_room_is_bounded_by_number_and_by_bytes():
+    room = Room(requests=2, size=100)
+    assert room.enter(60)
+    assert not room.enter(50)
+    assert room.enter(40)
+    assert not room.enter(0)
+    room.leave(60)
+    assert room.taken == 1
+    assert room.enter(10)
+
+
+def test_a_body_larger_than_all_room_is_let_in_alone():
+    room = Room(requests=2, size=100)
+    assert room.enter(500)
+    assert not room.enter(1)
+    room.leave(500)
+    assert room.enter(1)
+    assert not room.enter(500)
+
+
+def test_a_full_server_says_503_and_when_to_come_again_and_recovers(predictor, bright, monkeypatch):
+    from app import prediction
+
+    go, inside, original = threading.Event(), threading.Semaphore(0), prediction.decode
+
+    def held(content: bytes, window: str = "lung"):
+        inside.release()
+        go.wait(20)
+        return original(content, window)
+
+    monkeypatch.setattr(prediction, "decode", held)
+    app = create_app(predictor, {"MAX_REQUESTS": 2, "JUDGED_AT_ONCE": 2})
+    with ThreadPoolExecutor(2) as pool:
+        working = [pool.submit(send, app.test_client(), bright) for _ in range(2)]
+        for _ in working:
+            inside.acquire()
+        refused = send(app.test_client(), bright)
+        assert "requests_in_progress 2" in app.test_client().get("/metrics").text
+        go.set()
+        assert [answer.result().status_code for answer in working] == [200, 200]
+    assert refused.status_code == 503
+    assert refused.content_type == "application/problem+json"
+    assert int(refused.headers["Retry-After"]) > 0
+    assert send(app.test_client(), bright).status_code == 200
+    assert "requests_in_progress 0" in app.test_client().get("/metrics").text
+
+
+def test_a_request_that_fails_gives_its_room_back(predictor, bright):
+    client = create_app(predictor, {"MAX_REQUESTS": 1}).test_client()
+    for _ in range(3):
+        assert send(client, b"text").status_code == 415
+        assert client.post(URL, data=b"x", content_type="image/png").status_code == 415
+    assert send(client, bright).status_code == 200

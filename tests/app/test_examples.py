@@ -1,0 +1,43 @@
+"""The examples of docs/api.md run as they stand, against a live server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lung_tumor.configuration import PROJECT
+
+
+def example(language: str) -> str:
+    text = (PROJECT / "docs" / "api.md").read_text(encoding="utf-8")
+    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return found
+
+
+def run(command: list[str], server, folder, slice_file: bytes, **variables: str) -> str:
+    (folder / "slice.png").write_bytes(slice_file)
+    environment = {**os.environ, "URL": server.url, "no_proxy": "*", **variables}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_example_for_a_shell(server, tmp_path, bright):
+    assert '"adenocarcinoma suspected"' in run(["bash", "-ec", example("sh")], server, tmp_path, bright)
+
+
+def test_the_example_in_python(server, tmp_path, dark):
+    out = run([sys.executable, "-c", example("python")], server, tmp_path, dark)
+    assert out == "slice.png no sign of adenocarcinoma\n"
+
+
+def test_the_example_in_python_with_a_token(serve, served_project, tmp_path, dark):
+    with serve(served_project, LUNG_TUMOR_TOKEN="abc") as server:
+        out = run([sys.executable, "-c", example("python")], server, tmp_path, dark, LUNG_TUMOR_TOKEN="abc")
+    assert out == "slice.png no sign of adenocarcinoma\n"
