@@ -12,6 +12,7 @@ PARAMS := $(if $(SOURCE),--params "source=$(SOURCE)")
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 # MLflow, on import, advises authors of MLflow models: not us.
 export PYTHONWARNINGS := ignore::UserWarning:mlflow.pyfunc.utils.data_validation
 
@@ -104,6 +105,14 @@ bench-duplicates: $(READY)  ## Recall, precision and growth of the near-duplicat
 .PHONY: bench-preparation
 bench-preparation: $(READY)  ## Compare ways to prepare slices: make bench-preparation SOURCE=folder
 	@$(BIN)/python benchmarks/preparation.py --source "$(SOURCE)"
+
+.PHONY: bench-intervals
+bench-intervals: $(READY)  ## How often a 95 % interval holds the truth, by drawing groups and by drawing files
+	@$(BIN)/python benchmarks/interval_coverage.py
+
+.PHONY: bench-app
+bench-app: $(READY)  ## The served app against bare ONNX Runtime and against Flask with TensorFlow; a quarter of an hour
+	@PYTHONPATH=src:. $(BIN)/python benchmarks/app.py
 
 .PHONY: image
 image: $(READY)  ## Build the container image of this commit around the trained model

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-MODULES = ("network", "head_learner", "tail_learner", "training", "classifier", "export")
+MODULES = ("network", "head_learner", "tail_learner", "training", "classifier", "export", "evidence")
 
 
 @pytest.mark.slow

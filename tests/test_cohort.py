@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from lung_tumor.augmentation import AugmentationOptions, view
-from lung_tumor.cohort import Cohort, Loaded, all_views
+from lung_tumor.cohort import Cohort, Loaded, all_views, representatives
 from lung_tumor.network import Cut
 
 CUT, OTHER = Cut(1, "average"), Cut(2, "max")
@@ -53,3 +54,16 @@ def test_activations_come_with_the_labels_of_their_pictures() -> None:
     assert stored.labels.tolist() == loaded.labels.tolist()
     np.testing.assert_array_equal(stored.read(np.array([2, 0]))[0], loaded.values[1][[2, 0]])
     assert made.in_memory() is made
+
+
+def test_representatives_are_spread_over_classes_and_groups() -> None:
+    """Class 0 has eight slices of one patient and one of another, class 1 two of each of three."""
+    labels = np.array([0] * 9 + [1] * 6)
+    groups = ["a"] * 8 + ["b"] + ["c", "c", "d", "d", "e", "e"]
+    assert representatives(labels, groups, 2).tolist() == [0, 9]
+    assert representatives(labels, groups, 4).tolist() == [0, 8, 9, 11]
+    assert representatives(labels, groups, 6).tolist() == [0, 1, 8, 9, 11, 13]
+    assert representatives(labels, groups, 14).tolist() == [*range(7), *range(8, 15)]
+    assert representatives(labels, groups, 99).tolist() == list(range(15))
+    with pytest.raises(ValueError, match="most must be 1 or more, received 0"):
+        representatives(labels, groups, 0)

@@ -13,6 +13,7 @@ from lung_tumor.consistency import (
     digest_of,
     manifest_digest,
     require_own_audit,
+    require_own_folds,
     require_same_origin,
     require_unseen,
     require_whole,
@@ -94,6 +95,14 @@ def test_the_audit_of_another_run_does_not_pass() -> None:
     for changed in ({"warnings": []}, scores), (audit, scores.assign(before_a=0.5)):
         with pytest.raises(StaleError, match="not of the run that prepared these slices"):
             require_own_audit(*changed, provenance)
+
+
+def test_out_of_fold_predictions_of_other_pictures_or_folds_do_not_pass(manifest: pd.DataFrame) -> None:
+    predictions = manifest[["pixels", "label", "group", "fold"]].sample(frac=1.0, random_state=1)
+    require_own_folds(predictions, manifest)
+    for changed in (predictions.iloc[1:], predictions.assign(fold=0)):
+        with pytest.raises(StaleError, match="kedro run --pipeline=cross_validation"):
+            require_own_folds(changed, manifest)
 
 
 def test_a_class_of_which_nothing_is_accepted_is_missed(manifest: pd.DataFrame) -> None:

@@ -28,12 +28,6 @@ def matrix(*, synthetic: bool = False) -> Figure:
     return figures.confusion_matrix([[3, 1], [0, 0]], ("a", "b"), synthetic=synthetic)
 
 
-def curves(*, synthetic: bool = False, classes: int = 2) -> Figure:
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(classes), 12)
-    aucs = {f"class{number}": 0.5 + number / 10 for number in range(classes)}
-    return figures.roc(np.arange(12) % classes, probabilities, aucs, synthetic=synthetic)
-
-
 def progress(*, synthetic: bool = False) -> Figure:
     return figures.history(ROWS, synthetic=synthetic)
 
@@ -51,7 +45,7 @@ def test_the_overview_says_how_few_groups_stand_behind_it() -> None:
         assert line in overview(synthetic=False).get_supxlabel()
 
 
-@pytest.mark.parametrize("draw", [sheet, matrix, curves, progress, overview])
+@pytest.mark.parametrize("draw", [sheet, matrix, progress, overview])
 def test_every_figure_renders_and_says_when_the_slices_are_synthetic(draw: Callable[..., Figure]) -> None:
     for synthetic in (True, False):
         figure = draw(synthetic=synthetic)
@@ -79,24 +73,6 @@ def test_the_confusion_matrix_shows_counts_and_shares_of_the_true_class() -> Non
     assert [(text.get_position()) for text in axes.texts] == [(0, 0), (1, 0), (0, 1), (1, 1)]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 0]])
-
-
-@pytest.mark.parametrize(("classes", "expected"), [(2, ["class0"]), (3, ["class0", "class1", "class2"])])
-def test_two_classes_share_one_roc_curve_and_more_have_one_each(classes: int, expected: list[str]) -> None:
-    labels = [line.get_label() for line in curves(classes=classes).axes[0].lines]
-    assert labels == ["chance", *(f"{name}: AUC {0.5 + int(name[-1]) / 10:.3f}" for name in expected)]
-
-
-def test_a_perfect_ranking_runs_through_the_upper_left_corner() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
-    figure = figures.roc(np.array([0, 0, 1, 1]), probabilities, {"a": 1.0, "b": 1.0}, synthetic=False)
-    assert [0.0, 1.0] in figure.axes[0].lines[1].get_xydata().tolist()
-
-
-def test_a_class_without_auc_has_no_curve() -> None:
-    probabilities = np.full((4, 3), 1 / 3)
-    figure = figures.roc(np.array([0, 1, 0, 1]), probabilities, {"a": 0.5, "b": 0.5, "c": None}, synthetic=False)
-    assert [line.get_label() for line in figure.axes[0].lines] == ["chance", "a: AUC 0.500", "b: AUC 0.500"]
 
 
 def test_the_history_marks_the_epoch_that_was_kept() -> None:

@@ -16,9 +16,11 @@ from kedro.framework.project import configure_project
 from kedro.io import DataCatalog, MemoryDataset
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
 
 from lung_tumor.fitting import FittingOptions
-from lung_tumor.hooks import ParameterHooks, TrackingHooks, flatten
+from lung_tumor.hooks import REGISTERED, ParameterHooks, TrackingHooks, flatten
 from lung_tumor.imaging import PreparationOptions
 from lung_tumor.splits import SplitOptions
 
@@ -108,10 +110,29 @@ def test_every_epoch_is_logged_under_its_own_step_however_many(run: str) -> None
 
 
 def test_every_number_of_the_test_split_is_logged(run: str) -> None:
-    HOOKS.after_dataset_saved(
-        dataset_name="metrics", data={"test": {"accuracy": 0.5, "macro": {"f1": 0.25}}, "synthetic": True}
-    )
-    assert stored(run).data.metrics == {"test.accuracy": 0.5, "test.macro.f1": 0.25}
+    intervals = {"accuracy": {"low": 0.4, "high": 0.6}, "macro.f1": {"low": 0.1, "high": 0.3}}
+    network = {"accuracy": 0.5, "macro": {"f1": 0.25}, "intervals": intervals}
+    HOOKS.after_dataset_saved(dataset_name="metrics", data=metrics_of(network))
+    assert stored(run).data.metrics == {
+        "test.accuracy": 0.5,
+        "test.accuracy_low": 0.4,
+        "test.accuracy_high": 0.6,
+        "test.macro.f1": 0.25,
+        "calibration.after.log_loss": 0.3,
+        "novelty.accepted_test": 0.97,
+    }
+
+
+def metrics_of(network: dict[str, object]) -> dict[str, object]:
+    """What the evaluation writes, as far as it is logged."""
+    return {
+        "test": {"network": network},
+        "calibration": {"before": {"bins": [1]}, "after": {"log_loss": 0.3, "bins": [2]}},
+        "operating_point": {"coverage": [3]},
+        "novelty": {"accepted_test": 0.97},
+        **{name: {} for name in ("shortcuts", "evidence", "promotion")},
+        "synthetic": True,
+    }
 
 
 def test_the_counts_and_the_shortcut_of_the_audit_are_logged(run: str) -> None:
@@ -176,10 +197,12 @@ def test_a_run_is_tagged_with_no_path_of_this_machine_and_no_credential() -> Non
 
 def test_class_names_with_any_character_give_metrics_that_mlflow_takes(run: str) -> None:
     names = ["normal (1)", "a+b", "a-b", "50% solid", "R&D", "légère", "\\x", "a//b", "a/../b", "x" * 240, "x" * 239]
-    HOOKS.after_dataset_saved(
-        dataset_name="metrics", data={"test": {"per_class": {name: {"f1": 0.5} for name in names}}}
-    )
-    assert len(stored(run).data.metrics) == len(names)
+    before = metrics_of({"intervals": {}})
+    HOOKS.after_dataset_saved(dataset_name="metrics", data=before)
+    others = len(stored(run).data.metrics)
+    per_class = {name: {"f1": 0.5} for name in names}
+    HOOKS.after_dataset_saved(dataset_name="metrics", data=metrics_of({"intervals": {}, "per_class": per_class}))
+    assert len(stored(run).data.metrics) == others + len(names)
 
 
 @pytest.mark.parametrize("seed", ["abc", 1.5, True, -1, None])
@@ -191,3 +214,41 @@ def test_a_seed_that_is_no_whole_number_stops_the_run(check: ParameterHooks, see
 def test_flattening_joins_names_by_dots_and_keeps_numbers_alone() -> None:
     nested = {"a": 1, "b": {"c": 0.5, "d": {"e": 2}, "none": None}, "list": [1], "flag": True, "text": "x"}
     assert flatten(nested) == {"a": 1.0, "b.c": 0.5, "b.d.e": 2.0}
+
+
+def test_a_promoted_model_is_kept_with_its_run_and_becomes_the_champion(run: str) -> None:
+    hooks = TrackingHooks()
+    hooks.after_dataset_saved("promotion", {"promoted": True})
+    hooks.after_dataset_saved("served_model", b"onnx")
+    client = MlflowClient()
+    champion = client.get_model_version_by_alias(REGISTERED, "champion")
+    assert champion.run_id == run
+    assert stored(run).data.tags["promotion"] == "promoted"
+    assert [file.path for file in client.list_artifacts(run, "model")] == ["model/classifier.onnx"]
+
+
+def test_a_refused_model_leaves_the_champion_alone(run: str) -> None:
+    client = MlflowClient()
+    before = client.get_model_version_by_alias(REGISTERED, "champion").run_id
+    hooks = TrackingHooks()
+    hooks.after_dataset_saved("promotion", {"promoted": False})
+    hooks.after_dataset_saved("served_model", b"onnx")
+    assert stored(run).data.tags["promotion"] == "refused"
+    assert client.get_model_version_by_alias(REGISTERED, "champion").run_id == before != run
+    assert client.list_artifacts(run, "model") == []
+
+
+def test_a_server_without_a_registry_keeps_the_model_and_says_so(
+    run: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise MlflowException("404", ENDPOINT_NOT_FOUND)
+
+    # What DagsHub answers; no server here lacks a registry.
+    monkeypatch.setattr(MlflowClient, "search_registered_models", missing)
+    hooks = TrackingHooks()
+    hooks.after_dataset_saved("promotion", {"promoted": True})
+    with caplog.at_level("INFO"):
+        hooks.after_dataset_saved("served_model", b"onnx")
+    assert "no usable model registry" in caplog.text
+    assert [file.path for file in MlflowClient().list_artifacts(run, "model")] == ["model/classifier.onnx"]

@@ -12,7 +12,14 @@ from PIL import Image
 from lung_tumor import imaging
 from lung_tumor.body import find_body
 from lung_tumor.errors import SliceError
-from lung_tumor.imaging import PreparationOptions, crop_to_body, decode, prepare, to_network_input
+from lung_tumor.imaging import (
+    PreparationOptions,
+    crop_to_body,
+    decode,
+    prepare,
+    prepare_and_place,
+    to_network_input,
+)
 from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.pictures import disc, encoded, gradient, png_claiming, speckled
 
@@ -319,3 +326,35 @@ def test_network_input_repeats_the_grey_values_in_three_channels() -> None:
 
 def test_truncated_files_stay_refused() -> None:
     assert imaging.ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+# --- Placement -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_mask_lands_where_its_pixels_do(scale: int) -> None:
+    """A mark as bright as nothing else is found in the prepared slice where the placement says, cropped or shrunk."""
+    drawn = draw_slice(0, PhantomOptions(slices=2, seed=3)).pixels
+    pixels = np.repeat(np.repeat(np.minimum(drawn, 200), scale, axis=0), scale, axis=1)
+    body = find_body(drawn)
+    assert body is not None
+    row, column = (body.rows[0] + 2 * body.rows[1]) // 3, (body.columns[0] + body.columns[1]) // 2
+    mask = np.zeros(pixels.shape, np.bool_)
+    mask[scale * row : scale * (row + 24), scale * column : scale * (column + 36)] = True
+    options = PreparationOptions(denoise="none", normalise="none")
+    marked, placement = prepare_and_place(np.where(mask, np.uint8(255), pixels), options)
+    found = placement.mask(mask)
+    assert found.shape == (224, 224)
+    assert 200 < found.sum() < 2000
+    assert (found == (marked > 228)).mean() > 0.9995
+    np.testing.assert_array_equal(prepare(np.where(mask, np.uint8(255), pixels), options), marked)
+
+
+def test_a_point_of_the_prepared_slice_is_found_again_in_the_picture() -> None:
+    """80 x 40, fitted into 64 x 64: 64 x 32 with 16 black columns on either side."""
+    pixels = gradient(80, 40)
+    _, placement = prepare_and_place(pixels, AS_IT_IS)
+    assert (placement.picture, placement.rows, placement.columns) == (pixels.shape, (0, 80), (0, 40))
+    assert placement.to_picture(0, 16) == (0.0, 0.0)
+    assert placement.to_picture(64, 48) == (80.0, 40.0)
+    assert placement.to_picture(32, 24) == (40.0, 10.0)

@@ -10,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 from PIL import Image
 
-from lung_tumor.pages import render_page, shown_name, slice_uri, thumbnail_uri
+from lung_tumor.pages import photograph_uri, render_page, shown_name, slice_uri, thumbnail_uri
 from tests.support.pictures import gradient
 
 
@@ -22,6 +22,14 @@ def test_a_slice_is_written_pixel_by_pixel() -> None:
     uri = slice_uri(gradient())
     assert uri.startswith("data:image/png;base64,")
     np.testing.assert_array_equal(np.asarray(opened(uri)), gradient())
+
+
+def test_a_picture_in_colour_keeps_its_size_and_nearly_its_colours() -> None:
+    colours = np.stack([gradient(), gradient()[::-1], np.full_like(gradient(), 60)], axis=-1)
+    uri = photograph_uri(colours)
+    assert uri.startswith("data:image/jpeg;base64,")
+    assert np.asarray(opened(uri)).shape == colours.shape
+    assert abs(np.asarray(opened(uri)).astype(int) - colours).mean() < 6
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(400, 200, (64, 128)), (20, 30, (30, 20)), (1, 900, (128, 1))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,6 +55,7 @@ def test_a_file_answers_as_the_same_bytes_and_carries_the_same_metadata(model: o
     from_file, from_bytes = Predictor(path), Predictor(model.SerializeToString())
     np.testing.assert_array_equal(from_file.predict(slices), from_bytes.predict(slices))
     assert from_file.metadata == from_bytes.metadata == METADATA
+    assert from_file.digest == from_bytes.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_one_predictor_answers_many_threads(model: onnx.ModelProto) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import base64
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lung_tumor.metrics import classification_metrics
-from lung_tumor.report import caveats, count_table, render, summarise, training_sentences
+from lung_tumor.overlays import overlay
+from lung_tumor.report import count_table, render, summarise
 from tests.support.data_sets import facts_of, files_of
-from tests.support.html_pages import Page
-from tests.support.training_facts import TRAINING
+from tests.support.evaluations import evaluation, judged, measured, predicted
+from tests.support.html_pages import Page, chromium
 
 AUDIT = facts_of(
     files_of(
@@ -31,32 +32,21 @@ AUDIT = facts_of(
         ]
     )
 )
-PIXELS = np.arange(32 * 32, dtype=np.uint32).reshape(32, 32).astype(np.uint8)
-WRONG = [{"path": "sick/2", "label": "sick", "predicted": "well", "probability": 0.834, "pixels": PIXELS}]
+WORST = [judged()]
+EXAMPLES = [judged("adenocarcinoma", path="adenocarcinoma/2.png")]
 
 
-def metrics(
-    *,
-    synthetic: bool = False,
-    source: str = "made up",
-    labels: tuple[int, ...] = (0, 1, 1),
-    clearly_above: bool = True,
-) -> dict[str, object]:
-    probabilities = np.array([[0.2, 0.8], [0.1, 0.9], [0.3, 0.7]])
-    test = classification_metrics(np.array(labels), probabilities, ("sick", "well")) | {"slices": 3, "groups": 2}
-    trivial = {"trivial": {"auc": 0.25}, "clearly_above": clearly_above, "sentence": "The network against numbers."}
-    shortcuts = {"dataset": AUDIT["shortcuts"], "test": trivial}
-    facts = {"source": source, "synthetic": synthetic, "version": "9.8.7", "few_groups": AUDIT["few_groups"]}
-    facts["training"] = TRAINING
-    return {"test": test, "classes": ["sick", "well"], "shortcuts": shortcuts, **facts}
+def metrics(classes: int = 2, **given: Any) -> dict[str, Any]:
+    return evaluation(predicted(classes), **given)
 
 
 def page(**given: object) -> Page:
     drawn = {"ROC": Figure(), "Training history": Figure()}
-    return Page(render(**{"metrics": metrics(), "audit": AUDIT, "misclassified": WRONG, "drawn": drawn, **given}))  # type: ignore[arg-type]
+    facts = {"metrics": metrics(), "audit": AUDIT, "worst": WORST, "examples": EXAMPLES, "drawn": drawn}
+    return Page(render(**{**facts, **given}))  # type: ignore[arg-type]
 
 
-# --- Counts and caveats ------------------------------------------------------------------------------------------------
+# --- The page ------------------------------------------------------------------------------------------------------------
 
 
 def test_files_are_counted_by_class_and_pictures_by_split() -> None:
@@ -66,117 +56,211 @@ def test_files_are_counted_by_class_and_pictures_by_split() -> None:
         {**sick, "training": 1, "validation": 0, "test": 1},
         {**well, "training": 1, "validation": 2, "test": 1},
     ]
+    assert "sick 4 1 2 2 1 0 1" in page().text
 
 
-def test_every_warning_of_the_audit_is_a_caveat() -> None:
-    assert any("sick: 2 independent pictures behind 3 files" in text for text in AUDIT["warnings"])
-    assert caveats(metrics(), AUDIT)[: len(AUDIT["warnings"])] == AUDIT["warnings"]
+def test_the_page_begins_with_what_was_found_in_plain_words() -> None:
+    given = metrics()
+    reached = given["operating_point"]["test"]
+    found = round(30 * reached["sensitivity"]["value"])
+    alarms = 30 - round(30 * reached["specificity"]["value"])
+    text = page(metrics=given).text
+    assert f"{found} of 30 adenocarcinoma slices found, false alarm on {alarms} of 30 normal slices" in text
+    assert "On 60 pictures of 30 independent groups (15 adenocarcinoma and 15 normal)" in text
+    assert text.index("found, false alarm on") < text.index("Before you believe any figure")
 
 
-def test_a_network_no_better_than_numbers_is_the_first_caveat_but_for_synthetic_slices() -> None:
-    weak = metrics(clearly_above=False)
-    assert caveats(weak, AUDIT)[0] == "The network against numbers."
-    drawn = {**AUDIT, "synthetic": True, "warnings": ["Synthetic.", *AUDIT["warnings"]]}
-    assert caveats(weak, drawn)[:2] == ["Synthetic.", "The network against numbers."]
-    assert "The network against numbers." not in caveats(metrics(), AUDIT)
+def test_every_figure_of_every_judge_stands_on_the_page_with_its_interval() -> None:
+    given = metrics()
+    text = page(metrics=given).text
+    for judge in ("network", "trivial", "majority"):
+        found = given["test"][judge]
+        for name in ("accuracy", "roc_auc", "balanced_accuracy", "mcc", "brier", "log_loss", "calibration_error"):
+            interval = found["intervals"][name]
+            assert f"{found[name]:.3f}" in text
+            if interval["low"] is not None:
+                assert f"{found[name]:.3f} {interval['low']:.3f} to {interval['high']:.3f}" in text
+        for row in found["per_class"].values():
+            assert all(f"{row[name]:.3f}" in text for name in ("recall", "f1") if row[name] is not None)
+    for heading in ("network", "numbers without anatomy", "most frequent class"):
+        assert heading in text
 
 
-def test_undefined_figures_are_named() -> None:
-    assert caveats(metrics(), AUDIT)[-1] == "Undefined: precision of sick: never predicted."
-
-
-# --- The page ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_page_states_the_figures() -> None:
+def test_operating_point_calibration_novelty_evidence_and_verdict_are_told() -> None:
     text = page().text
-    # Two of three right; the one sick slice ranks between the two well ones: AUC 1/2.
-    assert "Of 3 test slices that the network had never seen, it named 2 rightly: 66.7 %." in text
-    assert "sick 0.000 0.000 0.000 0.500 1" in text
-    assert "well 0.667 1.000 0.800 0.500 2" in text
-    assert "sick 4 1 2 2 1 0 1" in text
-    assert "0.250 ROC AUC without anatomy, same pictures" in text
-    assert "The network against numbers." in text
+    for sentence in (
+        "suspected of adenocarcinoma from a suspicion of 0.400 on",
+        "From 0.350 to 0.550 the answer is “uncertain: refer”",
+        "expected calibration error 0.081 before, 0.034 after",
+        "from the 3rd nearest of 140 training slices",
+        "natural pictures 40 40 100 %",
+        "noise 8 7 88 %",
+        "Refused: 47 of 48 pictures",
+        "lies on the mass (within 8 of 224 pixels) in 98 %",
+        "17.2 times as dense",
+        "lowers the log-odds of suspicion by 0.31 on average, hiding the same area at random by 0.04 (60 slices)",
+        "Served in float32: int8 agrees on 97.0 % of validation labels, under 99 %.",
+        "Promoted: it is the first model.",
+        "The frozen part of VGG16 was passed once for each of 18 slices",
+        "lung-tumor-detection 9.8.7",
+    ):
+        assert sentence in text
     assert AUDIT["meaning"][0] in text
-    assert "sick taken for well (83 %) sick/2" in text
-    assert "lung-tumor-detection 9.8.7" in text
 
 
-def test_undefined_figures_are_a_dash_not_a_number() -> None:
-    text = page(metrics=metrics(labels=(1, 1, 1))).text
-    assert "sick 0.000 0.000 0.000 – 0" in text
-    assert "– ROC AUC" in text
+def test_every_warning_stands_before_the_first_figure() -> None:
+    text = page().text
+    for warning in AUDIT["warnings"]:
+        assert text.index(warning) < text.index("balanced accuracy")
 
 
-def test_the_page_needs_no_network() -> None:
+def test_cross_validation_has_a_table_of_its_own_or_the_page_says_there_is_none() -> None:
+    assert "No cross-validation was run" in page().text
+    pooled = measured(predicted(slices=90, seed=3))
+    text = page(metrics=metrics() | {"cross_validation": pooled}).text
+    assert "No cross-validation was run" not in text
+    assert "saw no relative of it (90 slices in 45 independent groups)" in text
+    assert f"{pooled['network']['accuracy']:.3f}" in text
+
+
+def test_undefined_figures_are_a_dash_and_the_reason_is_told() -> None:
+    given = metrics()
+    given["test"]["network"]["roc_auc"] = None
+    given["test"]["network"]["per_class"]["normal"]["precision"] = None
+    given["test"]["network"]["undefined"] = ["precision of normal: never predicted"]
+    text = page(metrics=given).text
+    assert "– undefined ROC AUC" in text
+    assert re.search(r"precision – [a-z] ", text)
+    assert re.search(r"[a-z] undefined: precision of normal: never predicted", text)
+    assert "Undefined: precision of normal: never predicted." in text
+
+
+def test_parts_that_were_not_made_are_named() -> None:
+    absent = ("operating_point", "calibration", "novelty", "evidence", "promotion")
+    text = page(metrics=metrics() | dict.fromkeys(absent), worst=[], examples=[]).text
+    for sentence in (
+        "No operating point was chosen",
+        "Probabilities were not calibrated",
+        "Nothing is refused",
+        "There are no evidence maps",
+        "It was not compared with the model that is served",
+        "No test slice was judged wrongly",
+    ):
+        assert sentence in text
+
+
+def test_three_classes_and_a_test_without_baseline_have_a_page_too() -> None:
+    given = metrics(3)
+    given["test"]["trivial"] = None
+    text = page(metrics=given).text
+    assert "adenocarcinoma or squamous cell slices found" in text
+    assert "squamous cell: 20 slices in 10 independent groups" in text
+    assert "ROC AUC without anatomy" not in text
+
+
+def test_the_page_needs_no_network_and_runs_nothing() -> None:
     made = page()
     assert not {"script", "link", "iframe", "object"} & set(made.tags)
     sources = [value for name, value in made.attributes if name in ("src", "srcset", "action")]
-    assert len(sources) == 3
-    assert [value for name, value in made.attributes if name == "href"] == ["dataset_card.html"]
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert len(sources) == 2 + 2 * (1 + 2)
+    assert all(re.match("data:image/(png|jpeg);base64,", source) for source in sources)
+    assert {value for name, value in made.attributes if name == "href"} == {"dataset_card.html", "model_card.html"}
 
 
-def test_a_misclassified_slice_is_shown_pixel_by_pixel() -> None:
-    uri = [value for name, value in page().attributes if name == "src"][-1]
-    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as picture:
-        np.testing.assert_array_equal(np.asarray(picture), PIXELS)
+def test_names_are_escaped_and_shown_without_control_signs() -> None:
+    hostile = "<script>alert(1)</script>\u202e.png"
+    given = metrics(source=f"folder {hostile}")
+    made = page(metrics=given, worst=[judged(hostile, path=hostile)], examples=[judged(given=hostile)])
+    assert "script" not in made.tags
+    assert r"<script>alert(1)</script>\u202e.png" in made.text
+    assert "\u202e" not in made.text
+
+
+def test_a_slice_is_shown_pixel_by_pixel_beside_its_evidence_on_the_scale_of_all() -> None:
+    strong = judged() | {"evidence": 2.0 * WORST[0]["evidence"]}
+    sources = [value for name, value in page(examples=[], worst=[*WORST, strong]).attributes if name == "src"]
+    shown = [np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))) for uri in sources[-4:]]
+    np.testing.assert_array_equal(shown[0], WORST[0]["pixels"])
+    expected = overlay(WORST[0]["pixels"], WORST[0]["evidence"], 4.0).astype(int)
+    other = overlay(WORST[0]["pixels"], WORST[0]["evidence"], 2.0).astype(int)
+    assert abs(shown[1][:8, :8] - expected[:8, :8]).mean() < abs(shown[1][:8, :8] - other[:8, :8]).mean()
+    np.testing.assert_array_equal(shown[2], strong["pixels"])
+
+
+def test_a_caption_tells_truth_answer_and_suspicion_of_each_slice() -> None:
+    text = page().text
+    assert "normal taken for adenocarcinoma · suspicion 0.91 · suspected" in text
+    assert re.search("adenocarcinoma ?, named rightly", text)
+    assert "evidence for adenocarcinoma normal/1.png" in text
 
 
 def test_every_picture_has_a_text_in_its_place() -> None:
     made = page()
     alternatives = [value for name, value in made.attributes if name == "alt"]
-    assert alternatives == ["ROC", "Training history", "slice of class sick, taken for well"]
+    assert len(alternatives) == made.tags.count("img")
+    assert all(alternatives)
+    assert "slice of class normal, taken for adenocarcinoma" in alternatives
 
 
-def test_names_from_the_source_cannot_become_markup() -> None:
-    hostile = "<script>alert(1)</script>"
-    made = page(
-        metrics=metrics(source=hostile),
-        audit={**AUDIT, "counts": {"by_class": {hostile: AUDIT["counts"]["by_class"]["sick"]}}},
-        misclassified=[{**WRONG[0], "label": hostile, "path": hostile}],
-    )
-    assert "script" not in made.tags
-    assert made.text.count(hostile) == 4
-
-
-def test_without_a_mistake_the_page_says_none() -> None:
-    assert "Misclassified test slices None." in page(misclassified=[]).text
-
-
-def test_the_page_says_how_it_was_trained() -> None:
-    assert training_sentences(TRAINING) == [
-        "The frozen part of VGG16 was passed once for each of 18 slices, computed in float32 by MNN (Winograd convolutions).",
-        (
-            "Decisions from these activations and from the whole network in float32 are equal on 100.0 % of 4 validation "
-            "slices (largest difference of a probability 0.0003)."
-        ),
-        "No block of VGG16 was fine-tuned; the head alone learnt.",
-    ]
-    features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
-    told = training_sentences({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
-    assert "42 slices (18 pictures; of those to learn from, 2 changed views each), computed" in told[0]
-    assert told[2] == "It did harm."
-
-
-@pytest.mark.parametrize("synthetic", [True, False])
-def test_page_and_summary_say_whether_the_slices_are_synthetic(synthetic: bool) -> None:
-    assert ("synthetic slices" in page(metrics=metrics(synthetic=synthetic)).text) == synthetic
-    assert ("(synthetic)" in summarise(metrics(synthetic=synthetic), AUDIT).lower()) == synthetic
+def test_everything_says_whether_the_slices_are_synthetic() -> None:
+    real, drawn = (page(metrics=metrics(synthetic=synthetic)) for synthetic in (False, True))
+    assert "synthetic" not in real.text.replace("synthetic slices with a mass", "")
+    assert drawn.text.count("synthetic") > 15
+    headings = sum(drawn.tags.count(name) for name in ("h1", "h2", "h3")) - 1  # but for the warnings' own
+    assert drawn.attributes.count(("class", "tag")) == headings
+    pictures = [value for name, value in drawn.attributes if name == "alt"]
+    assert all("synthetic" in text for text in pictures if "transparent" not in text)
 
 
 # --- The summary -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_summary_gives_counts_figures_caveats_and_the_next_command() -> None:
-    text = re.sub(" +", " ", summarise(metrics(), AUDIT))
+    given = metrics()
+    network = given["test"]["network"]
+    low, high = (network["intervals"]["accuracy"][end] for end in ("low", "high"))
+    text = re.sub(" +", " ", summarise(given, AUDIT))
     assert "sick 4 files 2 pictures 2 groups: 1 training, 0 validation, 1 test" in text
-    assert "Test 3 pictures in 2 independent groups: accuracy 0.667, ROC AUC 0.500" in text
-    assert "judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC 0.250" in text
-    assert "well precision 0.667 recall 1.000 F1 0.800 of 2" in text
+    assert "Test 60 pictures in 30 independent groups" in text
+    assert f"accuracy {network['accuracy']:.3f} ({low:.3f} to {high:.3f}), ROC AUC {network['roc_auc']:.3f} (" in text
+    assert "judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC 0.750" in text
+    assert f"normal precision {network['per_class']['normal']['precision']:.3f} recall" in text
     assert f"! {AUDIT['warnings'][0]}" in text
     assert "make serve" in text
 
 
-def test_the_summary_of_one_class_calls_the_auc_undefined() -> None:
-    assert "ROC AUC undefined" in summarise(metrics(labels=(1, 1, 1)), AUDIT)
+def test_the_summary_has_a_line_for_point_novelty_and_verdict() -> None:
+    lines = summarise(metrics(), AUDIT).splitlines()
+    assert any(line.startswith("Point    suspected from 0.400: sensitivity") for line in lines)
+    assert any(line.startswith("Novelty  accepts 96 %") and "refuses 47 of 48" in line for line in lines)
+    assert "Verdict  Promoted: it is the first model." in lines
+    assert any(line.endswith("data/06_models/classifier.onnx (float32)") for line in lines)
+    lines = summarise(metrics() | {"operating_point": None, "novelty": None}, AUDIT).splitlines()
+    assert not any(line.startswith(("Point", "Novelty")) for line in lines)
+
+
+def test_the_summary_calls_undefined_what_is_undefined() -> None:
+    given = metrics()
+    given["test"]["network"]["roc_auc"] = None
+    given["operating_point"]["test"]["specificity"] = {"value": None, "interval": None}
+    text = summarise(given, AUDIT)
+    assert "ROC AUC undefined" in text
+    assert "specificity undefined" in text
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_the_summary_says_whether_the_slices_are_synthetic(synthetic: bool) -> None:
+    assert ("(synthetic)" in summarise(metrics(synthetic=synthetic), AUDIT).lower()) == synthetic
+
+
+# --- In a browser --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_nothing_but_tables_scrolls_sideways_on_a_telephone() -> None:
+    drawn = {"ROC": Figure(), "Training history": Figure()}
+    html = render(metrics(3, synthetic=True), AUDIT, WORST * 3, EXAMPLES * 3, drawn)
+    with chromium() as browser:
+        shown = browser.new_page(viewport={"width": 400, "height": 800})
+        shown.set_content(html)
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,6 +116,34 @@ class StoredActivations:
     def fingerprint(self) -> bytes:
         """Digest of which activations these are; the labels have no part in it."""
         return self.remembered.fingerprint(self.rows, self.cuts)
+
+
+def representatives(labels: npt.NDArray[np.int64], groups: Sequence[str], most: int) -> Indices:
+    """At most so many slices, as even over the classes, and within a class over its groups, as there are slices.
+
+    Of every group of a class one slice is taken before a second of any, and of every class as many as of the others.
+
+    Args:
+        labels: (n,) index of each slice's class.
+        groups: (n,) group of each.
+        most: 1 or more.
+
+    Returns:
+        Positions, ascending.
+    """
+    if most < 1:
+        raise ValueError(f"most must be 1 or more, received {most}")
+    taken: Counter[tuple[int, str]] = Counter()
+    turns = []
+    for label, group in zip(labels.tolist(), groups, strict=True):
+        turns.append(taken[label, group])
+        taken[label, group] += 1
+    # Within a class by turn, then all classes by their place in that order.
+    places = np.empty(len(turns), dtype=np.intp)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        places[members[np.argsort(np.array(turns)[members], kind="stable")]] = np.arange(len(members))
+    return np.sort(np.argsort(places, kind="stable")[:most])
 
 
 def all_views(

@@ -79,6 +79,23 @@ def require_own_audit(audit: Mapping[str, Any], scores: pd.DataFrame, provenance
         )
 
 
+def require_own_folds(predictions: pd.DataFrame, manifest: pd.DataFrame) -> None:
+    """Check that out-of-fold predictions are of this manifest's pictures and folds.
+
+    Raises:
+        StaleError: they are of another run.
+    """
+    columns = ["pixels", "label", "group", "fold"]
+    theirs, ours = (
+        {tuple(map(str, row)) for row in table[columns].itertuples(index=False)}
+        for table in (predictions, accepted(manifest))
+    )
+    if theirs != ours:
+        raise StaleError(
+            "out-of-fold predictions are not of these pictures and folds; run `kedro run --pipeline=cross_validation` again"
+        )
+
+
 def require_same_origin(metadata: ModelMetadata, provenance: Mapping[str, Any]) -> None:
     """Check that a model was built for these slices, prepared in this way.
 

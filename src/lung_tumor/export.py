@@ -1,4 +1,10 @@
-"""From a trained classifier to the ONNX file that is served.
+"""From a trained classifier to the one ONNX file that is served.
+
+Two steps, because the references and the typical map must come from the very arithmetic that is served, float32 or int8:
+
+1. :func:`draft` writes the network: pixels to logits, evidence and the features of novelty. It may be quantised
+   (:mod:`lung_tumor.quantisation`), and is run over slices by :func:`run`.
+2. :func:`finish` adds what was learnt from that: temperature, typical map, references.
 
 The graph is written with ``onnx.helper`` from the network's own operations, not by Keras's exporter: that one needs 3 GB
 more memory for this network (docs/adr/0002), and works under one Keras backend alone.
@@ -6,18 +12,24 @@ more memory for this network (docs/adr/0002), and works under one Keras backend 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
+from lung_tumor import evidence, network
 from lung_tumor.classifier import Classifier
 from lung_tumor.errors import ExportError
 from lung_tumor.imaging import Pixels, to_network_input
-from lung_tumor.predictor import METADATA_KEY, Predictor
+from lung_tumor.metadata import ModelMetadata
+from lung_tumor.novelty import Novelty, NoveltyOptions, band_weights
+from lung_tumor.onnx_graph import GraphBuilder, serialise, value
+from lung_tumor.operating_point import OperatingPoint
+from lung_tumor.predictor import METADATA_KEY, Floats, open_session
 
 if TYPE_CHECKING:
     import keras
@@ -25,35 +37,227 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference in probability that float32 arithmetic in another order explains."""
 
-OPSET = 17
-IR_VERSION = 9
-"""Versions of the operator set and the file format: old enough for every runtime of the last years."""
+SMALLEST_NORM = 1e-12
+"""Of features that are divided by their length: those of nothing but zeros stay zero, and far from everything."""
+
+Further = Mapping[str, npt.NDArray[np.float32]]
+"""Pretrained tensors by the names of :mod:`lung_tumor.weights`, for blocks that the classifier does not have."""
 
 
-def to_onnx(classifier: Classifier, checks: Pixels) -> bytes:
-    """Export to ONNX, float32, and check the result against the original.
+@dataclass(frozen=True)
+class Drafted:
+    """What a draft says of n slices.
+
+    Attributes:
+        logits: (n, classes), not yet divided by a temperature.
+        evidence: (n, classes, rows, columns), see :mod:`lung_tumor.evidence`.
+        features: (n, d), rows of length 1, that novelty is told by: see :func:`lung_tumor.novelty.describe`.
+    """
+
+    logits: Floats
+    evidence: Floats
+    features: Floats
+
+
+@dataclass(frozen=True)
+class ServedParts:
+    """What a draft lacks.
+
+    Attributes:
+        temperature: what logits are divided by, positive.
+        operating_point: from where on a slice is suspected.
+        novelty: when a slice is refused, and the references whose distance says so.
+        typical: (classes, rows, columns), mean evidence of training slices of the negative class.
+        precision_reason: why it is served in float32, or in int8.
+    """
+
+    temperature: float
+    operating_point: OperatingPoint
+    novelty: Novelty
+    typical: Floats
+    precision_reason: str
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0.0:
+            raise ValueError(f"temperature must be positive, received {self.temperature}")
+        references, neighbours = len(self.novelty.references), self.novelty.rule.neighbours
+        if not 1 <= neighbours <= references:
+            raise ValueError(
+                f"neighbours must lie in [1, {references}], the number of references, received {neighbours}"
+            )
+
+
+def draft(classifier: Classifier, novelty: NoveltyOptions, further: Further, checks: Pixels) -> bytes:
+    """Write the network in float32 and check it against the original.
 
     Args:
         classifier: trained network with its metadata, which is written into the file.
+        novelty: of which blocks, in how many bands, the features of novelty are made.
+        further: tensors of the blocks up to the last of those, where the classifier ends before it.
         checks: prepared slices, (n, size, size) uint8, on which both must agree.
 
     Returns:
-        The serialised ONNX model: ``pixels`` (n, size, size, 3) float32, 0 to 255, to ``probabilities`` (n, classes).
+        The serialised ONNX model: ``pixels`` (n, size, size, 3) float32, 0 to 255, to what :class:`Drafted` says.
 
     Raises:
-        ExportError: some probability differs by more than :data:`TOLERANCE`, or the network holds an unknown operation.
+        ExportError: some probability differs by more than :data:`TOLERANCE`, the network holds an unknown operation, or
+            ``further`` lacks a tensor.
     """
-    content: bytes = _to_model(classifier).SerializeToString()
-    expected = np.asarray(classifier.model.predict_on_batch(to_network_input(checks)))
-    difference = float(np.abs(expected - Predictor(content).predict(checks)).max())
-    if not difference <= TOLERANCE:
-        raise ExportError(f"the ONNX model's probabilities differ by {difference:.2g}, expected at most {TOLERANCE:g}")
+    model = classifier.model
+    graph = GraphBuilder()
+    logits = _write_network(graph, model)
+    _continue(graph, network.feature_cuts(model)[-1].block, max(novelty.blocks), further)
+    features = _features(graph, model, novelty)
+    for output, name in {
+        "logits": logits,
+        "evidence": evidence.write(graph, model),
+        "novelty_features": features,
+    }.items():
+        graph.node("Identity", [name], output)
+    size, classes = model.input_shape[1], model.output_shape[-1]
+    made = helper.make_graph(
+        graph.nodes,
+        "lung_tumor",
+        [value("pixels", ["n", size, size, 3])],
+        [
+            value("logits", ["n", classes]),
+            value("evidence", ["n", classes, *evidence.grid(model)]),
+            value("novelty_features", ["n", "d"]),
+        ],
+        graph.initializers,
+    )
+    metadata = replace(classifier.metadata, evidence=evidence.kind(model))
+    content = serialise(made, {METADATA_KEY: metadata.to_json()})
+    _check(content, model, checks)
     return content
 
 
-def _to_model(classifier: Classifier) -> onnx.ModelProto:
-    model = classifier.model
-    builder = _GraphBuilder()
+def _check(content: bytes, model: keras.Model, checks: Pixels) -> None:
+    expected = np.asarray(model.predict_on_batch(to_network_input(checks)))
+    difference = float(np.abs(expected - probabilities(run(content, checks).logits)).max())
+    if not difference <= TOLERANCE:
+        raise ExportError(f"the ONNX model's probabilities differ by {difference:.2g}, expected at most {TOLERANCE:g}")
+
+
+def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Softmax of logits, (n, classes), divided by a temperature."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def run(content: bytes, slices: Iterable[Pixels], threads: int | None = None) -> Drafted:
+    """Send prepared slices, each (size, size) uint8, through a draft, one at a time: larger batches are no faster."""
+    session = open_session(content, threads)
+    names = ["logits", "evidence", "novelty_features"]
+    rows = [session.run(names, {"pixels": to_network_input(picture[np.newaxis])}) for picture in slices]
+    return Drafted(*(np.concatenate(parts) for parts in zip(*rows, strict=True)))
+
+
+def finish(content: bytes, parts: ServedParts) -> bytes:
+    """Make of a draft, float32 or int8, the model that is served.
+
+    Returns:
+        The serialised ONNX model: ``pixels`` to ``probabilities`` (n, classes), calibrated; ``evidence`` and
+        ``unusual_evidence`` (n, classes, rows, columns); ``distance`` (n,).
+    """
+    model = onnx.load_from_string(content)
+    graph = GraphBuilder()
+    scaled = graph.node("Div", ["logits", graph.constant("temperature", parts.temperature)], "calibrated logits")
+    graph.node("Softmax", [scaled], "probabilities", axis=-1)
+    graph.node("Sub", ["evidence", graph.constant("typical evidence", parts.typical[np.newaxis])], "unusual_evidence")
+    _distance(graph, parts)
+    model.graph.node.extend(graph.nodes)
+    model.graph.initializer.extend(graph.initializers)
+    classes, rows, columns = parts.typical.shape
+    outputs = [
+        value("probabilities", ["n", classes]),
+        value("evidence", ["n", classes, rows, columns]),
+        value("unusual_evidence", ["n", classes, rows, columns]),
+        value("distance", ["n"]),
+    ]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    metadata = replace(
+        read_metadata(model),
+        temperature=parts.temperature,
+        operating_point=parts.operating_point,
+        novelty=parts.novelty.rule,
+        precision_reason=parts.precision_reason,
+    )
+    return with_metadata(model, metadata)
+
+
+def _distance(graph: GraphBuilder, parts: ServedParts) -> None:
+    """The distance of :meth:`lung_tumor.novelty.Novelty.judge`."""
+    references, upright, rule = parts.novelty
+    names = ["novelty_features", graph.constant("novelty/references", references.T)]
+    cosines = graph.node("MatMul", names, "novelty/cosines")
+    count = graph.constant("novelty/neighbours", [rule.neighbours], np.int64)
+    graph.nodes.append(helper.make_node("TopK", [cosines, count], ["novelty/nearest", "novelty/places"], axis=1))
+    last = graph.constant("novelty/last", rule.neighbours - 1, np.int64)
+    nearest = graph.node("Gather", ["novelty/nearest", last], "novelty/kth", axis=1)
+    distance = graph.node("Sub", [graph.constant("novelty/one", 1.0), nearest], "novelty/cosine distance")
+    along = graph.node("MatMul", ["novelty_features", graph.constant("novelty/upright", upright)], "novelty/along")
+    turned = graph.node("Less", [along, graph.constant("novelty/zero", 0.0)], "novelty/turned")
+    graph.node("Add", [distance, graph.node("Cast", [turned], "novelty/beyond", to=1)], "distance")
+
+
+def with_metrics(content: bytes, metrics: Mapping[str, Any]) -> bytes:
+    """A served model that also says how it did, which is known only once it has been evaluated."""
+    model = onnx.load_from_string(content)
+    return with_metadata(model, replace(read_metadata(model), metrics=metrics))
+
+
+def read_metadata(model: onnx.ModelProto) -> ModelMetadata:
+    """What a model of this project says of itself."""
+    return ModelMetadata.from_json({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
+
+
+def with_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
+    """Serialise a model that says this of itself, and nothing that a tool may have added."""
+    del model.metadata_props[:]
+    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _features(graph: GraphBuilder, model: keras.Model, novelty: NoveltyOptions) -> str:
+    """What :func:`lung_tumor.novelty.describe` makes of blocks averaged over their rows."""
+    smallest = graph.constant("novelty/smallest", SMALLEST_NORM)
+    root = graph.constant("novelty/root", np.sqrt(len(novelty.blocks)))
+    parts = []
+    for block in novelty.blocks:
+        name = f"novelty/block{block}"
+        weights = band_weights(model.input_shape[1] // 2**block, novelty.bands)
+        rows = graph.node("ReduceMean", [f"block{block}_pool"], f"{name}/rows", axes=[3], keepdims=0)
+        bands = graph.node("MatMul", [rows, graph.constant(f"{name}/weights", weights.T)], f"{name}/bands")
+        flat = graph.node("Flatten", [graph.node("Transpose", [bands], f"{name}/last", perm=[0, 2, 1])], f"{name}/flat")
+        length = graph.node("ReduceL2", [flat], f"{name}/length", axes=[1], keepdims=1)
+        parts.append(
+            graph.node("Div", [flat, graph.node("Max", [length, smallest], f"{name}/divisor")], f"{name}/unit")
+        )
+    joined = graph.node("Concat", parts, "novelty/joined", axis=1)
+    return graph.node("Div", [joined, root], "novelty/features")
+
+
+def _continue(graph: GraphBuilder, end: int, last: int, further: Further) -> None:
+    """Add the blocks after ``end`` up to ``last``, with pretrained tensors."""
+    for block in range(end + 1, last + 1):
+        activation = f"block{block - 1}_pool"
+        for number in range(1, network.BLOCKS[block - 1][0] + 1):
+            name = f"block{block}_conv{number}"
+            if f"{name}/kernel" not in further:
+                raise ExportError(
+                    f"novelty reads block{block}, which the network lacks: {name}/kernel of the ImageNet weights is needed"
+                )
+            activation = _conv(graph, name, activation, further[f"{name}/kernel"], further[f"{name}/bias"])
+        graph.node("MaxPool", [activation], f"block{block}_pool", kernel_shape=[2, 2], strides=[2, 2])
+
+
+def _write_network(graph: GraphBuilder, model: keras.Model) -> str:
+    """Write the operations up to the logits, each under the name of its layer; return the name of the logits."""
     names: dict[int, str] = {}
     for operation in model.operations:
         kind = type(operation).__name__
@@ -61,101 +265,73 @@ def _to_model(classifier: Classifier) -> onnx.ModelProto:
             raise ExportError(f"no ONNX form is known for {kind} ({operation.name}); add one to lung_tumor.export")
         given = operation.input if isinstance(operation.input, list) else [operation.input]
         inputs = [names[id(tensor)] for tensor in given] if kind != "InputLayer" else []
-        names[id(operation.output)] = _WRITERS[kind](builder, operation, inputs)
-    size, classes = model.input_shape[1], model.output_shape[-1]
-    graph = helper.make_graph(
-        [*builder.nodes, helper.make_node("Identity", [names[id(model.output)]], ["probabilities"])],
-        "lung_tumor",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", size, size, 3])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", classes])],
-        builder.initializers,
-    )
-    exported = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(exported, {METADATA_KEY: classifier.metadata.to_json()})
-    onnx.checker.check_model(exported)
-    return exported
+        names[id(operation.output)] = _WRITERS[kind](graph, operation, inputs)
+    return names[id(model.output)]
 
 
-class _GraphBuilder:
-    """Nodes and constants of a graph under construction. Activations are (n, channels, height, width)."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-
-    def node(self, kind: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
-        return output
-
-    def constant(self, name: str, values: npt.ArrayLike, dtype: type = np.float32) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=dtype), name))
-        return name
-
-
-def _input(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _input(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     return graph.node("Transpose", ["pixels"], "channels_first", perm=[0, 3, 1, 2])
 
 
-def _flip(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _flip(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     order = graph.constant(f"{layer.name}/order", [2, 1, 0], np.int64)
     return graph.node("Gather", [*inputs, order], layer.name, axis=1)
 
 
-def _rescale(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _rescale(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     offset = graph.constant(f"{layer.name}/offset", np.reshape(layer.offset, (1, -1, 1, 1)))
     return graph.node("Add", [*inputs, offset], layer.name)
 
 
-def _convolve(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
-    kernel, bias = layer.get_weights()
-    weights = graph.constant(f"{layer.name}/kernel", kernel.transpose(3, 2, 0, 1))
-    offsets = graph.constant(f"{layer.name}/bias", bias)
-    values = graph.node("Conv", [*inputs, weights, offsets], f"{layer.name}/linear", pads=[1, 1, 1, 1])
-    return graph.node("Relu", [values], layer.name)
+def _convolve(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+    return _conv(graph, layer.name, inputs[0], *layer.get_weights())
 
 
-def _pool(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _conv(graph: GraphBuilder, name: str, given: str, kernel: npt.NDArray[Any], bias: npt.NDArray[Any]) -> str:
+    weights = graph.constant(f"{name}/kernel", kernel.transpose(3, 2, 0, 1))
+    offsets = graph.constant(f"{name}/bias", bias)
+    values = graph.node("Conv", [given, weights, offsets], f"{name}/linear", pads=[1, 1, 1, 1])
+    return graph.node("Relu", [values], name)
+
+
+def _pool(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     return graph.node("MaxPool", inputs, layer.name, kernel_shape=[2, 2], strides=[2, 2])
 
 
-def _pool_all(kind: str) -> Callable[[_GraphBuilder, keras.Layer, list[str]], str]:
-    def write(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _pool_all(kind: str) -> Callable[[GraphBuilder, keras.Layer, list[str]], str]:
+    def write(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
         return graph.node("Flatten", [graph.node(kind, inputs, f"{layer.name}/pooled")], layer.name)
 
     return write
 
 
-def _flatten(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _flatten(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     # Keras flattens (height, width, channels).
     return graph.node("Flatten", [graph.node("Transpose", inputs, f"{layer.name}/last", perm=[0, 2, 3, 1])], layer.name)
 
 
-def _concatenate(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _concatenate(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     return graph.node("Concat", inputs, layer.name, axis=1)
 
 
-def _standardise(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _standardise(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     mean, variance = layer.get_weights()
     centred = graph.node("Sub", [*inputs, graph.constant(f"{layer.name}/mean", mean)], f"{layer.name}/centred")
     scale = graph.constant(f"{layer.name}/scale", 1.0 / np.sqrt(variance + layer.epsilon))
     return graph.node("Mul", [centred, scale], layer.name)
 
 
-def _pass(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _pass(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     return inputs[0]
 
 
-def _multiply(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
+def _multiply(graph: GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
     kernel, bias = (graph.constant(f"{layer.name}/{i}", part) for i, part in enumerate(layer.get_weights()))
     values = graph.node("Gemm", [*inputs, kernel, bias], f"{layer.name}/linear")
     return graph.node("Relu", [values], layer.name) if layer.activation.__name__ == "relu" else values
 
 
-def _softmax(graph: _GraphBuilder, layer: keras.Layer, inputs: list[str]) -> str:
-    return graph.node("Softmax", inputs, f"{layer.name}/softmax", axis=-1)
-
-
-_WRITERS: dict[str, Callable[[_GraphBuilder, Any, list[str]], str]] = {
+_WRITERS: dict[str, Callable[[GraphBuilder, Any, list[str]], str]] = {
     "InputLayer": _input,
     "Flip": _flip,
     "Rescaling": _rescale,
@@ -168,5 +344,5 @@ _WRITERS: dict[str, Callable[[_GraphBuilder, Any, list[str]], str]] = {
     "BatchNormalization": _standardise,
     "Dropout": _pass,
     "Dense": _multiply,
-    "Softmax": _softmax,
+    "Softmax": _pass,  # finish() divides the logits by the temperature first
 }

@@ -1,4 +1,7 @@
-"""Every figure of the project. Functions take data and return a Matplotlib figure; none is shown or saved here."""
+"""Figures of data and training, and what all figures share.
+
+Functions take data and return a Matplotlib figure; none is shown or saved here.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,8 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from lung_tumor.fitting import kept_epoch
 from lung_tumor.imaging import Pixels
@@ -35,7 +36,7 @@ def footnote(figure: Figure, caution: Sequence[str]) -> None:
     """What speaks against believing the figure, below it: a figure is copied without the page around it."""
     if caution:
         width = int(figure.get_figwidth() * 17)
-        text = "\n".join(line for entry in caution for line in wrap(_literal(entry), width))
+        text = "\n".join(line for entry in caution for line in wrap(literal(entry), width))
         figure.supxlabel(text, fontsize=7.5, color=COLOURS[1])
 
 
@@ -44,7 +45,7 @@ def clear_spines(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _literal(name: str) -> str:
+def literal(name: str) -> str:
     """A class name as Matplotlib text: no mathematics between dollars, no legend entry hidden by a leading underscore."""
     escaped = name.replace("$", r"\$")
     return f" {escaped}" if escaped.startswith("_") else escaped
@@ -62,7 +63,7 @@ def contact_sheet(
     """Thumbnails in a grid.
 
     Args:
-        slices: prepared slices, each (size, size) uint8; one or more.
+        slices: prepared slices, each (size, size) uint8, or (size, size, 3) with evidence laid over; one or more.
         captions: one short line under each.
         title: heading of the sheet.
         synthetic: whether the slices are the phantom's.
@@ -72,7 +73,7 @@ def contact_sheet(
     columns = min(columns, max(len(slices), 4))
     rows = -(-len(slices) // columns)
     figure = new_figure(1.5 * columns, 1.7 * rows + 0.5)
-    figure.suptitle(_literal(caption(synthetic, title)), fontsize=12, fontweight="bold")
+    figure.suptitle(literal(caption(synthetic, title)), fontsize=12, fontweight="bold")
     for position, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
         if position < len(slices):
@@ -103,53 +104,12 @@ def confusion_matrix(
         colour = "white" if shares[row, column] > 0.55 else "black"
         text = f"{count}\n{shares[row, column]:.0%}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11)
-    names = [_literal(name) for name in classes]
+    names = [literal(name) for name in classes]
     axes.set_xticks(range(len(classes)), names, rotation=20 if len(classes) > 2 else 0)
     axes.set_yticks(range(len(classes)), names, rotation=90, va="center")
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(caption(synthetic, "Confusion matrix, test slices"), fontsize=10)
-    footnote(figure, caution)
-    return figure
-
-
-def roc(
-    labels: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[Any],
-    aucs: Mapping[str, float | None],
-    *,
-    synthetic: bool,
-    caution: Sequence[str] = (),
-) -> Figure:
-    """ROC curves: one for two classes (of the first), else one against the rest for each class.
-
-    Args:
-        labels: (n,) index of each slice's true class.
-        probabilities: (n, classes).
-        aucs: area under each class's curve, in the order of the columns; None where undefined.
-        synthetic: whether the slices are the phantom's.
-        caution: lines below it, such as how few independent pictures it rests on.
-    """
-    figure = new_figure(4.8, 4.8)
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1, label="chance")
-    for index, (name, auc) in enumerate(list(aucs.items())[: 1 if len(aucs) == 2 else None]):
-        if auc is None:
-            continue
-        false_rate, true_rate, _ = roc_curve(labels == index, probabilities[:, index], drop_intermediate=False)
-        axes.plot(
-            false_rate,
-            true_rate,
-            color=COLOURS[index % len(COLOURS)],
-            label=_literal(f"{name}: AUC {auc:.3f}"),
-            linewidth=2,
-        )
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axes.set_xlabel("false positive rate (1 - specificity)")
-    axes.set_ylabel("true positive rate (sensitivity)")
-    axes.set_title(caption(synthetic, "ROC, test slices"), fontsize=10)
-    axes.legend(loc="lower right", frameon=False)
-    clear_spines(axes)
     footnote(figure, caution)
     return figure
 
@@ -246,7 +206,7 @@ def _draw_funnel(axes: Axes, by_class: Mapping[str, Mapping[str, Any]]) -> None:
             height = row + 0.19 * (position - 1.4)
             axes.barh(height, counts[step], 0.17, color=COLOURS[row % len(COLOURS)], alpha=0.4 + 0.2 * position)
             axes.text(counts[step], height, f" {how_many(counts[step], thing)}", va="center", fontsize=7)
-        axes.text(0, row - 0.4, _literal(label), fontsize=9, fontweight="bold", va="bottom")
+        axes.text(0, row - 0.4, literal(label), fontsize=9, fontweight="bold", va="bottom")
     axes.set_ylim(len(by_class) - 0.45, -0.75)
     axes.margins(x=0.14)
     axes.set_yticks([])
@@ -259,7 +219,7 @@ def _draw_histogram(axes: Axes, histogram: Mapping[str, Any]) -> None:
     edges = np.asarray(histogram["edges"], dtype=np.float64)
     for index, (label, counts) in enumerate(histogram["counts"].items()):
         heights = np.asarray(counts, dtype=np.float64) / max(1, *counts)
-        axes.stairs(heights, edges, color=COLOURS[index % len(COLOURS)], linewidth=1.6, label=_literal(label))
+        axes.stairs(heights, edges, color=COLOURS[index % len(COLOURS)], linewidth=1.6, label=literal(label))
     widths = np.diff(edges)
     if widths[-1] > 1.5 * widths[0]:
         axes.set_xscale("log")

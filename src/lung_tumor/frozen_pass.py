@@ -104,10 +104,18 @@ def frozen_pass(model: keras.Model, cuts: Sequence[Cut], computation: Computatio
 
 
 def _cut(activation: Floats, cut: Cut) -> Floats:
-    if cut.kind in ("average", "max"):
-        pooled: Floats = activation.mean(axis=(1, 2)) if cut.kind == "average" else activation.max(axis=(1, 2))
-        return pooled
-    return activation.reshape(len(activation), -1) if cut.kind == "flatten" else activation
+    match cut.kind:
+        case "average":
+            values = activation.mean(axis=(1, 2))
+        case "max":
+            values = activation.max(axis=(1, 2))
+        case "flatten":
+            values = activation.reshape(len(activation), -1)
+        case "rows":
+            values = activation.mean(axis=2)
+        case "positions":
+            values = activation
+    return np.asarray(values)
 
 
 def _weights(model: keras.Model, last: int) -> BlockWeights:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import atexit
 import dataclasses
 import hashlib
+import logging
 import re
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -15,6 +18,11 @@ from kedro.framework.project import pipelines
 from kedro.io import DataCatalog
 
 from lung_tumor.source_options import public_name
+
+logger = logging.getLogger(__name__)
+
+REGISTERED = "lung-tumor-classifier"
+"""Name in MLflow's model registry under which the alias ``champion`` points at what is served."""
 
 SOURCE = "source"
 """The one runtime parameter that the catalog reads and no node does."""
@@ -42,9 +50,31 @@ def _audited(data: Mapping[str, Any]) -> dict[str, Any]:
     return {"data": by_class, "shortcuts": {"dataset": data["shortcuts"]}}
 
 
+def _judged(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of the test split under ``test``, with the ends of the intervals of those that are single numbers."""
+    network = data["test"]["network"]
+    ends = {
+        f"{name}_{end}": interval[end]
+        for name, interval in network["intervals"].items()
+        if "." not in name
+        for end in ("low", "high")
+    }
+    figures = {name: value for name, value in network.items() if name != "intervals"}
+    return {
+        "test": figures | ends,
+        "shortcuts": data["shortcuts"],
+        "operating_point": {name: value for name, value in data["operating_point"].items() if name != "coverage"},
+        "calibration": {
+            when: {name: value for name, value in data["calibration"][when].items() if name != "bins"}
+            for when in ("before", "after")
+        },
+        **{name: data[name] for name in ("novelty", "evidence", "promotion")},
+    }
+
+
 _FIGURES: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
     "audit": _audited,
-    "metrics": lambda data: {name: data[name] for name in ("test", "shortcuts") if name in data},
+    "metrics": _judged,
     "training_facts": lambda data: {"training": {name: data[name] for name in ("agreement", "fine_tuning")}},
     "cross_validation_metrics": lambda data: {
         "cross_validation": {name: data[name] for name in ("pooled", "shortcuts")}
@@ -79,7 +109,9 @@ class ParameterHooks:
 
 
 class TrackingHooks:
-    """Logs one column per option of typed parameters, every epoch and figure, and the origin of the slices."""
+    """Logs one column per option of typed parameters, every epoch and figure, the origin of the slices, and the champion."""
+
+    _promoted = False
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
@@ -116,13 +148,16 @@ class TrackingHooks:
             self._log([(f"history.{name}", value, int(row["epoch"])) for row in data for name, value in row.items()])
         elif dataset_name in _FIGURES:
             self._log([(name, value, 0) for name, value in flatten(_FIGURES[dataset_name](data)).items()])
+        elif dataset_name == "promotion":
+            self._promoted = data["promoted"]
+            _tag({"promotion": "promoted" if data["promoted"] else "refused"})
+        elif dataset_name == "served_model" and self._promoted:
+            _register(data)
 
     @staticmethod
     def _tag(dataset_name: str, data: Any) -> None:
-        import mlflow
-
-        if dataset_name == "provenance" and mlflow.active_run() is not None:
-            mlflow.set_tags({"synthetic": str(data["synthetic"]).lower(), "slices_from": data["source"]})
+        if dataset_name == "provenance":
+            _tag({"synthetic": str(data["synthetic"]).lower(), "slices_from": data["source"]})
 
     @staticmethod
     def _log(points: list[tuple[str, float, int]]) -> None:
@@ -137,6 +172,39 @@ class TrackingHooks:
         metrics = [Metric(metric_name(name), value, now, step) for name, value, step in points]
         for start in range(0, len(metrics), _POINTS_A_BATCH):
             mlflow.MlflowClient().log_batch(run.info.run_id, metrics[start : start + _POINTS_A_BATCH])
+
+
+def _tag(tags: dict[str, str]) -> None:
+    import mlflow
+
+    if mlflow.active_run() is not None:
+        mlflow.set_tags(tags)
+
+
+def _register(model: bytes) -> None:
+    """Keep the promoted model with its run, and give it the alias ``champion`` where the server has a registry.
+
+    DagsHub's hosted MLflow may answer 404 to the registry's requests: the run then holds the model and its tag all the same.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    run = mlflow.active_run()
+    if run is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "classifier.onnx"
+        file.write_bytes(model)
+        mlflow.log_artifact(str(file), "model")
+    client = mlflow.MlflowClient()
+    try:
+        if not client.search_registered_models(f"name='{REGISTERED}'"):
+            client.create_registered_model(REGISTERED)
+        source = f"{run.info.artifact_uri}/model/classifier.onnx"
+        version = client.create_model_version(REGISTERED, source, run.info.run_id)
+        client.set_registered_model_alias(REGISTERED, "champion", version.version)
+    except MlflowException as error:
+        logger.info("no alias was set: the tracking server has no usable model registry (%s)", error.error_code)
 
 
 def metric_name(name: str) -> str:

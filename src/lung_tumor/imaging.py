@@ -206,17 +206,57 @@ def prepare(pixels: Pixels, options: PreparationOptions, strokes: Mask | None = 
     Returns:
         (size, size) uint8, 0 to 255; the aspect ratio is kept, the border filled with black.
     """
+    return prepare_and_place(pixels, options, strokes)[0]
+
+
+def prepare_and_place(
+    pixels: Pixels, options: PreparationOptions, strokes: Mask | None = None
+) -> tuple[Pixels, Placement]:
+    """:func:`prepare`, and where in the picture the prepared slice lies."""
     pixels, strokes = _bounded(pixels, strokes, max(_WORKING_SIDE, 2 * options.size))
+    height, width = pixels.shape
     if options.suppress_strokes and strokes is not None:
         pixels = fill_strokes(pixels, strokes)
     body = find_body(pixels) if options.crop_to_body or options.blank_outside else None
     inside = body.inside(*pixels.shape) if body and options.blank_outside else None
+    box = ((0, height), (0, width))
     if body and options.crop_to_body:
         pixels, inside = body.crop(pixels), None if inside is None else body.crop(inside)
+        box = (body.rows, body.columns)
     pixels = standardise(_denoise(pixels, options), options.normalise, options.percentiles, options.window, inside)
     if inside is not None:
         pixels = np.where(inside, pixels, np.uint8(0))
-    return _resize(pixels, options.size)
+    return _resize(pixels, options.size), Placement((height, width), *box, options.size)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Which part of a picture a prepared slice shows.
+
+    Attributes:
+        picture: height and width of the picture as it was prepared: its own, or smaller where it was huge.
+        rows: first row that is shown, and the row after the last.
+        columns: first column that is shown, and the column after the last.
+        size: side of the prepared slice, whose middle they fill.
+    """
+
+    picture: tuple[int, int]
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    size: int
+
+    def mask(self, mask: Mask) -> Mask:
+        """Where in the prepared slice, (size, size) bool, something of the picture lies, (height, width) bool."""
+        values = mask.astype(np.uint8) * np.uint8(255)
+        if values.shape != self.picture:
+            values = np.asarray(cv2.resize(values, self.picture[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        return _resize(np.ascontiguousarray(values[slice(*self.rows), slice(*self.columns)]), self.size) > 127
+
+    def to_picture(self, row: float, column: float) -> tuple[float, float]:
+        """Row and column of the picture, in pixels of :attr:`picture`, that a point of the prepared slice shows."""
+        height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
+        top, left, tall, wide = _fitted(height, width, self.size)
+        return self.rows[0] + (row - top) * height / tall, self.columns[0] + (column - left) * width / wide
 
 
 def to_network_input(prepared: Pixels) -> npt.NDArray[np.float32]:
@@ -261,11 +301,16 @@ def _denoise(pixels: Pixels, options: PreparationOptions) -> Pixels:
 
 def _resize(pixels: Pixels, size: int) -> Pixels:
     """Fit into a black square of ``size``; area averaging when shrinking, so that fine structures do not alias."""
-    height, width = pixels.shape
-    scale = size / max(height, width)
-    fitted = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resized = cv2.resize(pixels, fitted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    top, left, height, width = _fitted(pixels.shape[0], pixels.shape[1], size)
+    shrinks = size < max(pixels.shape)
+    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     square = np.zeros((size, size), dtype=np.uint8)
-    top, left = (size - fitted[1]) // 2, (size - fitted[0]) // 2
-    square[top : top + fitted[1], left : left + fitted[0]] = resized
+    square[top : top + height, left : left + width] = resized
     return square
+
+
+def _fitted(height: int, width: int, size: int) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a picture fitted into the middle of a square."""
+    scale = size / max(height, width)
+    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    return (size - tall) // 2, (size - wide) // 2, tall, wide

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from lung_tumor.imaging import PreparationOptions
+from lung_tumor.novelty import NoveltyRule
+from lung_tumor.operating_point import OperatingPoint
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,13 @@ class ModelMetadata:
         version: version of this package.
         created: time of training, ISO 8601, UTC; empty where reproducibility matters more.
         warnings: what the audit of the data set says against believing any figure, most important first.
+        temperature: what logits are divided by, so that probabilities mean what they say; 1 where not calibrated.
+        operating_point: from where on a slice is suspected; None before it is chosen.
+        novelty: when a slice is refused; None before it is chosen.
+        precision: arithmetic of the served network, ``float32`` or ``int8``.
+        precision_reason: why that one.
+        evidence: how the evidence maps are made, ``exact`` (they sum to the logit) or ``Grad-CAM``; empty where there are none.
+        metrics: figures of the test split with their intervals, as the evaluation writes them; empty before it.
     """
 
     classes: tuple[str, ...]
@@ -36,6 +47,13 @@ class ModelMetadata:
     version: str = ""
     created: str = ""
     warnings: tuple[str, ...] = ()
+    temperature: float = 1.0
+    operating_point: OperatingPoint | None = None
+    novelty: NoveltyRule | None = None
+    precision: str = "float32"
+    precision_reason: str = ""
+    evidence: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -51,4 +69,10 @@ class ModelMetadata:
     def from_json(cls, text: str) -> ModelMetadata:
         """Read what :meth:`to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "preparation": PreparationOptions(**values["preparation"])})
+        point, rule = values.get("operating_point"), values.get("novelty")
+        built = {
+            "preparation": PreparationOptions(**values["preparation"]),
+            "operating_point": OperatingPoint(**point) if point else None,
+            "novelty": NoveltyRule(**rule) if rule else None,
+        }
+        return cls(**{**values, **built})

@@ -2,7 +2,16 @@
 
 from kedro.pipeline import Pipeline
 
-from lung_tumor.pipelines import cross_validation, data_ingestion, evaluation, features, model_prep, training, tuning
+from lung_tumor.pipelines import (
+    cross_validation,
+    data_ingestion,
+    evaluation,
+    features,
+    model_prep,
+    serving,
+    training,
+    tuning,
+)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -12,7 +21,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "model_prep": model_prep.create_pipeline(),
         "features": features.create_pipeline(),
         "training": training.create_pipeline(),
+        "serving": serving.create_pipeline(),
+        "cross_validation": cross_validation.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
     }
-    beside = {"cross_validation": cross_validation.create_pipeline(), "tuning": tuning.create_pipeline()}
-    return {"__default__": sum(way.values(), start=Pipeline([])), **way, **beside}
+    return {"__default__": sum(way.values(), start=Pipeline([])), **way, "tuning": tuning.create_pipeline()}

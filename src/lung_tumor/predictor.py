@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+# From 1.32 on ONNX Runtime reports its use to Microsoft, and keeps what it has to report in a file, unless told not to
+# before it is imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import onnxruntime as ort
 
 from lung_tumor.imaging import Pixels, to_network_input
@@ -15,23 +23,43 @@ METADATA_KEY = "lung_tumor"
 """Key of the JSON text of :class:`ModelMetadata` among an ONNX file's metadata."""
 
 
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a model says of n slices.
+
+    Attributes:
+        probabilities: (n, classes), calibrated; each row sums to 1.
+        evidence: (n, classes, rows, columns): what each position adds to the class's logit, less the mean of the other
+            classes' logits; where the model's evidence is exact, it sums to just that.
+        unusual_evidence: the same less the mean map of training slices without disease: what is to be shown.
+        distances: (n,) distance to the training slices (:mod:`lung_tumor.novelty`).
+    """
+
+    probabilities: Floats
+    evidence: Floats
+    unusual_evidence: Floats
+    distances: Floats
+
+
 class Predictor:
     """A served classifier. Safe to share between threads: ONNX Runtime's ``run`` is.
 
     Attributes:
         metadata: what the model says of itself.
+        digest: SHA-256 of the file, hexadecimal: which model this is.
 
     Raises:
         ValueError: the ONNX file does not carry this project's metadata.
     """
 
     def __init__(self, model: bytes | Path, threads: int | None = None) -> None:
-        settings = ort.SessionOptions()
-        settings.log_severity_level = 3
-        if threads is not None:
-            settings.intra_op_num_threads = threads
-        content = str(model) if isinstance(model, Path) else model
-        self._session = ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
+        # Read once, here, so that the digest is of what is served even where the file is being replaced.
+        content = model.read_bytes() if isinstance(model, Path) else model
+        self.digest = hashlib.sha256(content).hexdigest()
+        self._session = open_session(content, threads)
         found = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in found:
             raise ValueError(
@@ -50,5 +78,22 @@ class Predictor:
         Returns:
             (n, classes) float32; each row sums to 1, columns as in ``self.metadata.classes``.
         """
-        (probabilities,) = self._session.run(None, {self._input: to_network_input(prepared)})
+        (probabilities,) = self._session.run(["probabilities"], {self._input: to_network_input(prepared)})
         return np.asarray(probabilities, dtype=np.float32)
+
+    def judge(self, prepared: Pixels) -> Judged:
+        """All that the model says of prepared slices, (n, size, size) uint8, as :meth:`predict` takes them."""
+        names = ["probabilities", "evidence", "unusual_evidence", "distance"]
+        found = self._session.run(names, {self._input: to_network_input(prepared)})
+        return Judged(*(np.asarray(values, dtype=np.float32) for values in found))
+
+
+def open_session(content: bytes, threads: int | None = None) -> ort.InferenceSession:
+    """Make ready to run a serialised ONNX model on the processor, with so many threads, or one a core."""
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3
+    # Threads that wait for the next layer would spin, and so take a fifth of the processor from whoever prepares slices.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        settings.intra_op_num_threads = threads
+    return ort.InferenceSession(content, settings, providers=["CPUExecutionProvider"])

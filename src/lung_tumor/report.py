@@ -7,10 +7,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from lung_tumor import evaluation_words as words
+from lung_tumor.evaluation_tables import figure_table
 from lung_tumor.manifest import SPLITS
-from lung_tumor.pages import figure_uri, render_page, slice_uri
+from lung_tumor.overlays import legend, overlay, strongest
+from lung_tumor.pages import figure_uri, photograph_uri, render_page, slice_uri
+from lung_tumor.wording import percent
 
-ENGINES = {"keras": "Keras", "mnn": "MNN (Winograd convolutions)"}
+ANSWERS = {"suspected": "suspected", "clear": "no sign", "uncertain": "uncertain: refer", "refused": "refused"}
 
 
 def count_table(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -22,44 +26,11 @@ def count_table(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def caveats(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> list[str]:
-    """What a reader must know before believing a figure, most important first."""
-    found = list(audit["warnings"])
-    comparison = metrics["shortcuts"]["test"]
-    if not comparison["clearly_above"]:
-        found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
-    return found + [f"Undefined: {name}." for name in metrics["test"]["undefined"]]
-
-
-def training_sentences(facts: Mapping[str, Any]) -> list[str]:
-    """How the classifier was trained, in words: what it read, whether fine-tuning was worth it, whether decisions agree.
-
-    Args:
-        facts: as written to ``training_facts.json``.
-    """
-    features, agreement, fine_tuning = facts["features"], facts["agreement"], facts["fine_tuning"]
-    views = features["augmentation"]["views"]
-    by = features["computation"]
-    sentences = [
-        f"The frozen part of VGG16 was passed once for each of {features['slices']} slices"
-        + (f" ({features['pictures']} pictures; of those to learn from, {views} changed views each)" if views else "")
-        + f", computed in {by['precision']} by {ENGINES[by['engine']]}.",
-        (
-            f"Decisions from these activations and from the whole network in float32 are equal on "
-            f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "
-            f"probability {agreement['largest_difference']:.4f})."
-        ),
-    ]
-    return [
-        *sentences,
-        fine_tuning["sentence"] if fine_tuning else "No block of VGG16 was fine-tuned; the head alone learnt.",
-    ]
-
-
 def render(
     metrics: Mapping[str, Any],
     audit: Mapping[str, Any],
-    misclassified: Sequence[Mapping[str, Any]],
+    worst: Sequence[Mapping[str, Any]],
+    examples: Sequence[Mapping[str, Any]],
     drawn: Mapping[str, Figure],
 ) -> str:
     """Render the report.
@@ -67,23 +38,90 @@ def render(
     Args:
         metrics: as written to ``metrics.json``.
         audit: as written to ``audit.json``.
-        misclassified: for each wrong test slice its ``path``, ``label``, ``predicted``, ``probability`` and ``pixels``,
-            (size, size) uint8.
+        worst: wrongly judged test slices, most confident first, each with ``path``, ``label``, ``predicted``, ``suspicion`` (0
+            to 1, or None), ``answer`` (of :class:`lung_tumor.answers.Answer`, or empty), ``pixels`` (size, size) uint8,
+            ``evidence`` (rows, columns) float32, positive where a position speaks for the class ``shown``.
+        examples: slices of which the evidence is to be shown, the same keys.
         drawn: figures by title.
 
     Returns:
-        HTML without any reference to the network.
+        HTML without any reference to the network and without scripts.
     """
+    scale = strongest(row["evidence"] for row in [*worst, *examples])
     return render_page(
         "report.html.j2",
         metrics=metrics,
+        words=words,
+        caveats=words.caveats(metrics, audit),
+        tiles=_tiles(metrics),
+        tables=_tables(metrics),
         counts=count_table(audit),
-        caveats=caveats(metrics, audit),
         meaning=audit["meaning"],
-        training=training_sentences(metrics["training"]),
-        figures=[(title, figure_uri(figure)) for title, figure in drawn.items()],
-        misclassified=[{**row, "picture": slice_uri(row["pixels"])} for row in misclassified],
+        figures=[(title, figure_uri(figure), _is_wide(figure)) for title, figure in drawn.items()],
+        worst=[_pictured(row, scale) for row in worst],
+        examples=[_pictured(row, scale) for row in examples],
+        legend=slice_uri(legend()),
+        percent=percent,
     )
+
+
+def _is_wide(figure: Figure) -> bool:
+    """Whether it takes the whole width of the page."""
+    width, height = figure.get_size_inches()
+    return bool(width > 1.5 * height)
+
+
+def _pictured(row: Mapping[str, Any], scale: float) -> dict[str, Any]:
+    pictures = {
+        "slice": slice_uri(row["pixels"]),
+        "evidence": photograph_uri(overlay(row["pixels"], row["evidence"], scale)),
+    }
+    return {**row, "answer": ANSWERS.get(row["answer"], ""), **pictures}
+
+
+def _tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Value, interval and name of the figures to read first."""
+    test, point = metrics["test"], metrics["operating_point"]
+    network, trivial = test["network"], test["trivial"]
+    tiles = [
+        (
+            f"{test['slices']}",
+            f"{test['groups']} independent groups",
+            "test pictures",
+        ),
+        (*_tile(network["roc_auc"], network["intervals"].get("roc_auc")), "ROC AUC"),
+    ]
+    if trivial is not None:
+        tiles.append((*_tile(trivial["roc_auc"], trivial["intervals"].get("roc_auc")), "ROC AUC without anatomy"))
+    if point is not None:
+        tiles += [
+            (*_tile(point["test"][name]["value"], point["test"][name]["interval"]), f"{name} at the operating point")
+            for name in ("sensitivity", "specificity")
+        ]
+    tiles += [
+        (*_tile(network[name], network["intervals"].get(name)), title)
+        for name, title in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration error"))
+    ]
+    return tiles
+
+
+def _tile(value: float | None, interval: Mapping[str, Any] | None) -> tuple[str, str]:
+    if value is None:
+        return "–", "undefined"
+    if not interval or interval["low"] is None:
+        return f"{value:.3f}", "no interval"
+    return f"{value:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}"
+
+
+def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The table of the test and, where there is one, of cross-validation."""
+    pooled = "Cross-validation: every picture judged by a model that saw no relative of it"
+    named = (("Test: pictures that had no part in training", metrics["test"]), (pooled, metrics["cross_validation"]))
+    return [
+        {"title": title, "slices": found["slices"], "groups": found["groups"], "table": figure_table(found)}
+        for title, found in named
+        if found is not None
+    ]
 
 
 def _synthetic_mark(metrics: Mapping[str, Any]) -> str:
@@ -94,35 +132,69 @@ def _synthetic_mark(metrics: Mapping[str, Any]) -> str:
 def summarise(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
     """The few lines that end a run: slices, split, figures, where everything lies, what to do next."""
     test = metrics["test"]
+    network = test["network"]
     counts = "\n".join(
         f"  {row['label']:<20} {row['files']:>6} files  {row['pictures']:>6} pictures  {row['groups']:>6} groups: "
         f"{row['training']} training, {row['validation']} validation, {row['test']} test"
         for row in count_table(audit)
     )
     per_class = "\n".join(
-        f"  {name:<20} precision {row['precision']:.3f}  recall {row['recall']:.3f}  F1 {row['f1']:.3f}  of {row['slices']}"
-        for name, row in test["per_class"].items()
+        f"  {name:<20} precision {_short(row['precision'])}  recall {_short(row['recall'])}  F1 {_short(row['f1'])}  of "
+        f"{row['slices']}"
+        for name, row in network["per_class"].items()
     )
-    auc, trivial = (
-        "undefined" if value is None else f"{value:.3f}"
-        for value in (test["roc_auc"], metrics["shortcuts"]["test"]["trivial"]["auc"])
-    )
-    warnings = "\n".join(f"  ! {text}" for text in caveats(metrics, audit))
+    warnings = "\n".join(f"  ! {text}" for text in words.caveats(metrics, audit))
+    trivial = metrics["shortcuts"]["test"]["trivial"]["auc"]
     return f"""
 Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 {counts}
 
 {warnings}
 
-Test     {test["slices"]} pictures in {test["groups"]} independent groups: accuracy {test["accuracy"]:.3f}, ROC AUC {auc}
-         the same pictures judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC {trivial}
+Test     {test["slices"]} pictures in {test["groups"]} independent groups, 95 % intervals in brackets
+         accuracy {_measured(network, "accuracy")}, ROC AUC {_measured(network, "roc_auc")}
+         the same pictures judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC {_short(trivial)}
 {per_class}
-
-Report   data/08_reporting/report.html
+{_verdicts(metrics)}
+Report   data/08_reporting/report.html, model_card.html
 Data     data/08_reporting/dataset_card.html
 Figures  data/08_reporting/  (contact sheets, history, confusion matrix, ROC)
-Model    data/06_models/classifier.keras, served as data/06_models/classifier.onnx
+Model    data/06_models/classifier.keras, served as data/06_models/classifier.onnx ({metrics["served"]["precision"]})
 Next     make serve   upload a slice at http://127.0.0.1:8080
          make viz     browse the pipelines at http://127.0.0.1:4141
          make run SOURCE=path/to/folder   the same on your own slices, one folder per class
 """
+
+
+def _verdicts(metrics: Mapping[str, Any]) -> str:
+    """One line each: operating point, novelty, promotion."""
+    lines = []
+    if point := metrics["operating_point"]:
+        reached = point["test"]
+        lines.append(
+            f"Point    suspected from {point['threshold']:.3f}: sensitivity {_brief(reached['sensitivity'])}, specificity "
+            f"{_brief(reached['specificity'])}; {_brief(reached['referred'])} referred"
+        )
+    if found := metrics["novelty"]:
+        refused, pictures = (sum(kind[name] for kind in found["foreign"].values()) for name in ("refused", "pictures"))
+        accepted = found["accepted_held_out"]
+        lines.append(
+            f"Novelty  accepts {'an unknown share' if accepted is None else percent(accepted)} of slices judged without their "
+            f"own group; refuses {refused} of {pictures} pictures of other kinds"
+        )
+    lines.append(f"Verdict  {words.promotion(metrics)}")
+    return "\n".join(lines) + "\n"
+
+
+def _short(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _measured(found: Mapping[str, Any], name: str) -> str:
+    value, interval = _tile(found[name], found["intervals"].get(name))
+    return interval if found[name] is None else f"{value} ({interval})"
+
+
+def _brief(entry: Mapping[str, Any]) -> str:
+    value, interval = _tile(entry["value"], entry["interval"])
+    return interval if entry["value"] is None else f"{value} ({interval})"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from kedro.io import DatasetError
 
-from lung_tumor import export
 from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.predictor import Predictor
 from tests.support.classifiers import pixels, small_classifier
+from tests.support.served import served
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_loaded_answers_as_the_bytes_that_were_saved(path: Path) -> None:
-    content = export.to_onnx(small_classifier(("a", "b", "c")), pixels(2))
+    content = served(small_classifier(("a", "b", "c")))
     dataset = OnnxModelDataset(filepath=str(path))
     assert not dataset.exists()
     dataset.save(content)

@@ -16,13 +16,14 @@ from lung_tumor.classes import ClassOptions
 from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.groups import GroupOptions
 from lung_tumor.imaging import PreparationOptions, decode, prepare
-from lung_tumor.phantom import PhantomOptions, draw_slice
+from lung_tumor.lesions import mask_of
+from lung_tumor.phantom import PhantomOptions, draw_slice, slice_name
 from lung_tumor.pipelines import data_ingestion
 from lung_tumor.pipelines.data_ingestion import nodes
 from lung_tumor.sources import SourceOptions, open_source
 from lung_tumor.splits import SPLITS
 from tests.support.classifiers import PREPARATION, pixels
-from tests.support.manifests import many
+from tests.support.manifests import manifest_of, many
 from tests.support.pictures import CLASSES, encoded, source_of, tiny_source
 from tests.support.pipelines import NETWORKS, ingestion_options, pretrained, run
 
@@ -73,6 +74,7 @@ def test_provenance_says_what_all_else_is_made_from(ran_two: DataCatalog) -> Non
         "files": 18,
         "accepted": 16,
         "prepared": 16,
+        "outlined": 0,
         "warnings": ran_two.load("audit")["warnings"],
         "few_groups": [f"{label}: 8 independent pictures behind 9 files" for label in ("adenocarcinoma", "normal")],
         "manifest_digest": manifest_digest(ran_two.load("manifest"), ran_two.load("duplicate_pairs")),
@@ -223,3 +225,17 @@ def test_brightness_that_tells_the_classes_apart_is_a_warning(ran_two: DataCatal
     assert shortcuts["sentence"] in ran_two.load("audit")["warnings"]
     scores = ran_two.load("shortcut_scores")
     assert set(scores["pixels"]) == set(ran_two.load("prepared_slices"))
+
+
+def test_outlines_of_the_phantoms_masses_lie_where_it_painted_them(tmp_path: Path) -> None:
+    options = PreparationOptions(crop_to_body=False, denoise="none", normalise="none")
+    phantom = PhantomOptions(slices=2, seed=5)
+    source = open_source("phantom:?slices=2&seed=5", tmp_path, SourceOptions(), phantom, tmp_path)
+    manifest = manifest_of({"path": file.path, "label": file.label} for file in source.files)
+    outlines = nodes.outline_lesions(source, manifest, options)
+    truth = {slice_name(index, phantom): draw_slice(index, phantom).mask for index in range(2)}
+    for path, digest in zip(manifest["path"], manifest["pixels"], strict=True):
+        mask = truth[Path(path).name]
+        assert (digest in outlines) == mask.any()
+        if mask.any():
+            assert mask_of(outlines[digest], 224).mean() == pytest.approx(mask.mean(), abs=0.0006)

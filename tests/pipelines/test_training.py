@@ -10,11 +10,8 @@ from kedro.io import DataCatalog
 
 from lung_tumor.consistency import digest_of, manifest_digest
 from lung_tumor.errors import LeakError, SliceError
-from lung_tumor.export import TOLERANCE
-from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
 from lung_tumor.pipelines import training
-from lung_tumor.predictor import Predictor
 from tests.support.pipelines import NETWORKS, run
 
 
@@ -69,15 +66,6 @@ def test_the_facts_of_training_say_what_it_read_and_what_fine_tuning_was_worth(r
         assert judged["gain"]["value"] == pytest.approx(best[0.0] - best[1.0], abs=1e-4)
         assert judged["chosen"] == ("fine-tuned" if judged["gain"]["value"] > 0 else "head")
         assert judged["sentence"] in ran.load("report")
-
-
-def test_the_served_model_answers_as_the_classifier_on_slices_neither_has_seen(ran: DataCatalog) -> None:
-    slices = stacked(ran, TEST)
-    classifier, served = ran.load("classifier"), Predictor(ran.load("served_model"), threads=1)
-    expected = classifier.model.predict_on_batch(to_network_input(slices))
-    assert np.ptp(expected, axis=0).max() > 0.1
-    np.testing.assert_allclose(served.predict(slices), expected, atol=TOLERANCE)
-    assert served.metadata == classifier.metadata
 
 
 def retrain(catalog: DataCatalog, **changed: Any) -> DataCatalog:

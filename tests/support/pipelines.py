@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from kedro.io import DataCatalog, MemoryDataset
+from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
 
@@ -13,13 +13,18 @@ from lung_tumor import network
 from lung_tumor.augmentation import AugmentationOptions
 from lung_tumor.classes import ClassOptions
 from lung_tumor.computation import ComputationOptions
+from lung_tumor.datasets.file_content import FileContentDataset
+from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.duplicates import DuplicateOptions
 from lung_tumor.embedding import EmbeddingOptions
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions
 from lung_tumor.groups import GroupOptions
 from lung_tumor.network import NetworkOptions
+from lung_tumor.novelty import NoveltyOptions
+from lung_tumor.operating_point import OperatingPointOptions
 from lung_tumor.pipeline_registry import register_pipelines
+from lung_tumor.promotion import PromotionOptions
 from lung_tumor.shortcuts import ComparisonOptions, ShortcutOptions
 from lung_tumor.splits import SplitOptions
 from tests.support.classifiers import PREPARATION, SIZE
@@ -41,11 +46,12 @@ class KeptDataset(MemoryDataset):
 
 
 def run(pipeline: Pipeline, inputs: dict[str, Any]) -> DataCatalog:
-    """Run a pipeline on what it is given; everything it makes stays in the returned catalog."""
+    """Run a pipeline on what it is given, datasets or what they hold; everything it makes stays in the returned catalog."""
     names = pipeline.datasets() | inputs.keys()
-    catalog = DataCatalog({name: KeptDataset(copy_mode="assign") for name in names})
-    for name, value in inputs.items():
-        catalog.save(name, value)
+    given = {name: value for name, value in inputs.items() if isinstance(value, AbstractDataset)}
+    catalog = DataCatalog({name: KeptDataset(copy_mode="assign") for name in names} | given)
+    for name in inputs.keys() - given.keys():
+        catalog.save(name, inputs[name])
     SequentialRunner().run(pipeline, catalog)
     return catalog
 
@@ -90,6 +96,22 @@ def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
         "params:features.augmentation": AugmentationOptions(views=1),
         "params:training.head": FittingOptions(epochs=6, batch_size=8, learning_rate=0.05),
         "params:training.fine_tuning": FittingOptions(epochs=6, batch_size=8, learning_rate=0.0001),
+        "params:serving.operating_point": OperatingPointOptions(),
+        "params:serving.novelty": NoveltyOptions(blocks=(2,), neighbours=1),
+        "params:evaluation.promotion": PromotionOptions(draws=100),
+        "parameters": {"seed": seed, "training": {"head": {"epochs": 6}}},
+        "run_facts": {"commit": "c0ffee", "dvc_lock": "", "mlflow_run": ""},
+        **model_files(folder),
     }
-    pipelines = register_pipelines()
-    return run(pipelines["__default__"] + pipelines["cross_validation"], inputs)
+    return run(register_pipelines()["__default__"], inputs)
+
+
+def model_files(folder: Path) -> dict[str, Any]:
+    """Datasets of the models that could be served and are: the same files are read under other names."""
+    candidate, served = str(folder / "candidate.onnx"), str(folder / "classifier.onnx")
+    return {
+        "candidate_model": OnnxModelDataset(filepath=candidate),
+        "candidate_file": FileContentDataset(filepath=candidate),
+        "served_model": OnnxModelDataset(filepath=served),
+        "champion": FileContentDataset(filepath=served),
+    }

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,7 +17,8 @@ from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.duplicates import DuplicateOptions, View
 from lung_tumor.embedding import EmbeddingOptions, embed
 from lung_tumor.groups import GroupOptions, join_groups, origins_of_groups
-from lung_tumor.imaging import PreparationOptions, decode, prepare
+from lung_tumor.imaging import PreparationOptions, decode, prepare, prepare_and_place
+from lung_tumor.lesions import Outline, outline
 from lung_tumor.manifest import accepted
 from lung_tumor.pairs import distinct_files, find_pairs, open_pictures
 from lung_tumor.prepared import Partitions, read_slices
@@ -74,6 +76,21 @@ def prepare_slices(
     return {digest: partial(prepared, path) for digest, path in zip(rows["pixels"], rows["path"], strict=True)}
 
 
+def outline_lesions(source: SliceSource, manifest: pd.DataFrame, options: PreparationOptions) -> dict[str, Outline]:
+    """Polygons around the lesions that are known, on the prepared slice, by its pixel digest; none of real slices."""
+    files = {file.path: file for file in source.files}
+    outlines = {}
+    rows = accepted(manifest)
+    for path, digest in zip(rows["path"], rows["pixels"], strict=True):
+        if (mask := source.mask_of(path)) is None:
+            continue
+        decoded = decode(files[path].read_bytes(), options.dicom_window)
+        _, placement = prepare_and_place(decoded.pixels, options, decoded.strokes)
+        with Image.open(mask) as drawn:
+            outlines[digest] = outline(placement.mask(np.asarray(drawn) > 0))
+    return outlines
+
+
 def audit_shortcuts(
     numbers: pd.DataFrame, slices: Partitions, manifest: pd.DataFrame, options: ShortcutOptions, seed: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -119,6 +136,7 @@ def describe_source(
     manifest: pd.DataFrame,
     pairs: pd.DataFrame,
     slices: Partitions,
+    outlines: dict[str, Outline],
     facts: dict[str, Any],
     scores: pd.DataFrame,
     options: PreparationOptions,
@@ -131,6 +149,7 @@ def describe_source(
         "files": len(manifest),
         "accepted": len(accepted(manifest)),
         "prepared": len(slices),
+        "outlined": len(outlines),
         "warnings": facts["warnings"],
         "few_groups": facts["few_groups"],
         "manifest_digest": manifest_digest(manifest, pairs),

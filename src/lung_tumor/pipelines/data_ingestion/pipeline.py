@@ -13,6 +13,7 @@ from lung_tumor.pipelines.data_ingestion.nodes import (
     embed_pictures,
     find_duplicate_pairs,
     group_files,
+    outline_lesions,
     prepare_slices,
     write_dataset_card,
 )
@@ -90,12 +91,19 @@ def _prepare() -> list[Node]:
             name="prepare_slices",
         ),
         Node(
+            outline_lesions,
+            inputs=["chosen_source", "manifest", PREPARATION],
+            outputs="lesion_outlines",
+            name="outline_lesions",
+        ),
+        Node(
             describe_source,
             inputs=[
                 "chosen_source",
                 "manifest",
                 "duplicate_pairs",
                 "prepared_slices",
+                "lesion_outlines",
                 "audit",
                 "shortcut_scores",
                 PREPARATION,

@@ -2,135 +2,333 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lung_tumor import figures, report
+from lung_tumor import calibration, foreign, operating_point, promotion, scores
 from lung_tumor import metrics as measures
-from lung_tumor.classifier import Classifier
-from lung_tumor.consistency import require_own_audit, require_same_origin, require_unseen, require_whole
-from lung_tumor.features import run_in_batches
-from lung_tumor.manifest import TEST, accepted
+from lung_tumor.answers import Answer, decide
+from lung_tumor.attribution import deletion, inside_ratio, pointing
+from lung_tumor.consistency import (
+    require_own_audit,
+    require_own_folds,
+    require_same_origin,
+    require_unseen,
+    require_whole,
+)
+from lung_tumor.export import with_metrics
+from lung_tumor.imaging import prepare
+from lung_tumor.judging import judge_all, predict_all
+from lung_tumor.lesions import masks_of
+from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
+from lung_tumor.operating_point import suspicion
+from lung_tumor.predictor import Predictor
 from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.promotion import PromotionOptions
 from lung_tumor.shortcuts import ComparisonOptions, compare_with_network
 
-MOST_PICTURES = 48
-"""Misclassified slices shown with a picture; the predictions table lists all."""
+Evidence = npt.NDArray[np.float32]
+
+ALTERED = 3
+"""Test slices that are turned, inverted and cut to see whether that is refused."""
+
+HIDDEN = 16
+"""Most suspected held-out slices on which hiding the evidence is tried: each costs several predictions."""
 
 
 def check_before_evaluation(
-    classifier: Classifier,
+    candidate: Predictor,
     manifest: pd.DataFrame,
     pairs: pd.DataFrame,
     audit: dict[str, Any],
-    scores: pd.DataFrame,
+    scores_without_anatomy: pd.DataFrame,
+    out_of_fold: pd.DataFrame,
     provenance: dict[str, Any],
 ) -> pd.DataFrame:
-    """Pass on a manifest whose test split this classifier cannot have seen, and whose audit is its own."""
+    """Pass on a manifest whose test split this model cannot have seen, with an audit and out-of-fold predictions of its own."""
     checked = require_whole(manifest, pairs, provenance)
-    require_own_audit(audit, scores, provenance)
-    require_same_origin(classifier.metadata, provenance)
-    require_unseen(classifier.metadata, checked)
+    require_own_audit(audit, scores_without_anatomy, provenance)
+    require_same_origin(candidate.metadata, provenance)
+    require_unseen(candidate.metadata, checked)
+    require_own_folds(out_of_fold, checked)
     return checked
 
 
-def predict_test(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> pd.DataFrame:
-    """One row per test picture: its manifest facts, ``predicted``, and a probability column per class."""
-    rows = accepted(manifest, TEST)
-    (probabilities,) = run_in_batches(classifier.model, read_slices(slices, rows), len(rows), "Test slices")
-    classes = classifier.metadata.classes
-    columns = pd.DataFrame(probabilities.astype(float), columns=[f"p_{name}" for name in classes])
-    predicted = [classes[index] for index in probabilities.argmax(axis=1)]
-    return pd.concat([rows[["path", "label", "group", "pixels"]].assign(predicted=predicted), columns], axis=1)
+def judge_held_out(
+    candidate: Predictor, slices: Partitions, manifest: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame, Evidence]:
+    """Judge every test and validation picture with the very file that would be served.
+
+    Returns:
+        Of each test, then of each validation picture one row: its manifest facts, ``predicted``, ``suspicion``,
+        ``distance``, ``answer`` and a probability column per class. And the evidence maps of both, the test pictures first,
+        (n, classes, rows, columns).
+    """
+    parts = []
+    for split in (TEST, VALIDATION):
+        rows = accepted(manifest, split)
+        judged = judge_all(candidate, read_slices(slices, rows), len(rows), f"{split.capitalize()} slices")
+        parts.append((_table(rows, judged.probabilities, judged.distances, candidate), judged.unusual_evidence))
+    return parts[0][0], parts[1][0], np.concatenate([evidence for _, evidence in parts])
+
+
+def _table(rows: pd.DataFrame, probabilities: Evidence, distances: Evidence, candidate: Predictor) -> pd.DataFrame:
+    decisions = decide(probabilities, distances, candidate.metadata)
+    kept = rows[["path", "label", "group", "pixels"]].assign(
+        predicted=[decision.label for decision in decisions],
+        answer=[str(decision.answer) for decision in decisions],
+        suspicion=[decision.suspicion for decision in decisions],
+        distance=[decision.distance for decision in decisions],
+    )
+    columns = pd.DataFrame(probabilities.astype(float), columns=[f"p_{name}" for name in candidate.metadata.classes])
+    return pd.concat([kept, columns], axis=1)
 
 
 def compare_with_shortcuts(
-    predictions: pd.DataFrame, scores: pd.DataFrame, audit: dict[str, Any], options: ComparisonOptions, seed: int
+    predictions: pd.DataFrame,
+    scores_without_anatomy: pd.DataFrame,
+    audit: dict[str, Any],
+    options: ComparisonOptions,
+    seed: int,
 ) -> dict[str, Any]:
     """The network beside what numbers know without anatomy, of files or of prepared slices, whichever know more."""
     classes = _classes(predictions)
-    stronger = max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
-    trivial = predictions[["pixels"]].merge(scores, on="pixels", how="left", validate="one_to_one")
     return compare_with_network(
-        measures.class_indices(predictions["label"].tolist(), classes),
+        _labels(predictions),
         predictions["group"].tolist(),
-        predictions[[f"p_{name}" for name in classes]].to_numpy(),
-        trivial[[f"{stronger}_{name}" for name in classes]].to_numpy(),
+        _probabilities(predictions),
+        _without_anatomy(predictions, scores_without_anatomy, audit),
         classes,
         options,
         seed,
     )
 
 
-def measure(
+def _without_anatomy(predictions: pd.DataFrame, scores_without_anatomy: pd.DataFrame, audit: dict[str, Any]) -> Any:
+    stronger = max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
+    beside = predictions[["pixels"]].merge(scores_without_anatomy, on="pixels", how="left", validate="one_to_one")
+    return beside[[f"{stronger}_{name}" for name in _classes(predictions)]].to_numpy()
+
+
+def measure_both(
     predictions: pd.DataFrame,
-    classifier_facts: dict[str, Any],
-    training_facts: dict[str, Any],
+    out_of_fold: pd.DataFrame,
+    manifest: pd.DataFrame,
+    scores_without_anatomy: pd.DataFrame,
     audit: dict[str, Any],
-    comparison: dict[str, Any],
+    options: ComparisonOptions,
+    seed: int,
 ) -> dict[str, Any]:
-    """Figures of the test split with what they were measured on, how it was trained, and what the audit says of their worth."""
-    classes = _classes(predictions)
-    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
-    test = measures.classification_metrics(
-        measures.class_indices(predictions["label"].tolist(), classes), probabilities, classes
-    )
-    counts = {"slices": len(predictions), "groups": int(predictions["group"].nunique())}
-    worth = {"shortcuts": {"dataset": audit["shortcuts"], "test": comparison}, "few_groups": audit["few_groups"]}
-    return {"test": test | counts, "classes": classes, "training": training_facts, **classifier_facts, **worth}
+    """Every figure with its interval, of the network, of numbers without anatomy and of the majority class.
+
+    Returns:
+        ``test`` and ``cross_validation``, each as :func:`lung_tumor.scores.measure_beside` gives it.
+    """
+    learnt, classes = accepted(manifest, TRAINING)["label"], _classes(predictions)
+    shares = [float((learnt == name).mean()) for name in classes]
+    return {
+        name: scores.measure_beside(
+            _labels(table),
+            _probabilities(table),
+            table["group"].tolist(),
+            classes,
+            _without_anatomy(table, scores_without_anatomy, audit),
+            shares,
+            options.draws,
+            seed,
+        )
+        for name, table in {"test": predictions, "cross_validation": out_of_fold}.items()
+    }
 
 
-def to_facts(classifier: Classifier) -> dict[str, Any]:
-    """What every figure of this classifier must say of its origin."""
-    metadata = classifier.metadata
-    return {"source": metadata.source, "synthetic": metadata.synthetic, "version": metadata.version}
+def judge_calibration(
+    candidate: Predictor, predictions: pd.DataFrame, out_of_fold: pd.DataFrame, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Calibration on the test pictures, before and after the temperature, and on all out of fold.
 
-
-def draw_confusion_matrix(metrics: dict[str, Any]) -> Figure:
-    """Confusion matrix of the test split."""
-    return figures.confusion_matrix(
-        metrics["test"]["confusion_matrix"],
-        metrics["classes"],
-        synthetic=metrics["synthetic"],
-        caution=metrics["few_groups"],
-    )
-
-
-def draw_roc(predictions: pd.DataFrame, metrics: dict[str, Any]) -> Figure:
-    """ROC curves of the test split."""
-    classes = metrics["classes"]
-    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
-    aucs = {name: metrics["test"]["per_class"][name]["roc_auc"] for name in classes}
-    labels = measures.class_indices(predictions["label"].tolist(), classes)
-    return figures.roc(labels, probabilities, aucs, synthetic=metrics["synthetic"], caution=metrics["few_groups"])
-
-
-def write_report(
-    metrics: dict[str, Any],
-    audit: dict[str, Any],
-    predictions: pd.DataFrame,
-    slices: Partitions,
-    history: list[dict[str, float]],
-) -> str:
-    """The report, with a picture of each misclassified slice."""
-    wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
-    wrong["probability"] = [row[f"p_{row['predicted']}"] for _, row in wrong.iterrows()]
-    wrong = wrong.sort_values(["probability", "path"], ascending=[False, True]).head(MOST_PICTURES)
-    columns = wrong[["path", "label", "predicted", "probability"]]
-    facts: list[dict[str, Any]] = columns.to_dict("records")  # type: ignore[assignment]
-    return report.render(
-        metrics,
-        audit,
-        [{**row, "pixels": picture} for row, picture in zip(facts, read_slices(slices, wrong), strict=True)],
-        {
-            "Confusion matrix": draw_confusion_matrix(metrics),
-            "ROC": draw_roc(predictions, metrics),
-            "Training history": figures.history(history, synthetic=metrics["synthetic"], caution=metrics["few_groups"]),
+    A test split of some dozens has a calibration error by chance alone. Out of fold each picture's temperature comes from the
+    other folds.
+    """
+    labels, after = _labels(predictions), _probabilities(predictions)
+    temperature = candidate.metadata.temperature
+    # The served graph gives calibrated probabilities; the inverse temperature takes that back.
+    before = calibration.calibrated(after, 1.0 / temperature)
+    return {
+        "temperature": temperature,
+        "reason": facts["temperature_reason"],
+        **{
+            name: {
+                "calibration_error": calibration.calibration_error(labels, values),
+                "log_loss": measures.classification_metrics(labels, values, _classes(predictions))["log_loss"],
+                "bins": calibration.reliability(labels, values),
+            }
+            for name, values in {"before": before, "after": after}.items()
         },
+        "cross_validation": calibration.calibration_error(_labels(out_of_fold), _calibrated_out_of_fold(out_of_fold)),
+    }
+
+
+def _calibrated_out_of_fold(out_of_fold: pd.DataFrame) -> npt.NDArray[np.float64]:
+    labels, given, folds = _labels(out_of_fold), _probabilities(out_of_fold), out_of_fold["fold"].to_numpy()
+    found = np.empty_like(given)
+    for fold in np.unique(folds):
+        others, own = folds != fold, folds == fold
+        temperature = calibration.fit_temperature(labels[others], given[others]).value
+        found[own] = calibration.calibrated(given[own], temperature)
+    return found
+
+
+def judge_operating_point(
+    candidate: Predictor, predictions: pd.DataFrame, options: ComparisonOptions, seed: int
+) -> dict[str, Any]:
+    """The operating point on the test pictures, and error against coverage."""
+    point = candidate.metadata.operating_point
+    if point is None:
+        raise ValueError("the candidate carries no operating point; run `kedro run --pipeline=serving`")
+    labels, probabilities, classes = _labels(predictions), _probabilities(predictions), _classes(predictions)
+    groups = predictions["group"].tolist()
+    return {
+        **asdict(point),
+        "test": operating_point.judge(point, labels, probabilities, groups, classes, options.draws, seed),
+        "coverage": operating_point.coverage_curve(point, labels, probabilities, classes),
+    }
+
+
+def judge_novelty(
+    candidate: Predictor,
+    predictions: pd.DataFrame,
+    validated: pd.DataFrame,
+    slices: Partitions,
+    seed: int,
+) -> dict[str, Any]:
+    """What the model refuses: held-out slices, and pictures that are no chest CT slice."""
+    rule = candidate.metadata.novelty
+    if rule is None:
+        raise ValueError("the candidate carries no limit of novelty; run `kedro run --pipeline=serving`")
+    found: dict[str, dict[str, int]] = {}
+    chest = read_slices(slices, predictions.iloc[:: max(1, len(predictions) // ALTERED)].head(ALTERED))
+    pictures = list(foreign.foreign_pictures(seed))
+    pictures += [altered for pixels in chest for altered in foreign.altered_slices(pixels)]
+    prepared = (prepare(pixels, candidate.metadata.preparation) for _, pixels in pictures)
+    judged = judge_all(candidate, prepared, len(pictures), "Foreign pictures")
+    for (kind, _), distance in zip(pictures, judged.distances.tolist(), strict=True):
+        counts = found.setdefault(kind, {"pictures": 0, "refused": 0})
+        counts["pictures"] += 1
+        counts["refused"] += not distance <= rule.threshold
+    held_out = pd.concat([predictions, validated])
+    return {
+        "rule": asdict(rule) | {"blocks": list(rule.blocks)},
+        "accepted_test": float((predictions["answer"] != Answer.REFUSED).mean()),
+        "accepted_held_out": float((held_out["distance"] <= rule.threshold).mean()),
+        "foreign": found,
+    }
+
+
+def judge_evidence(
+    candidate: Predictor,
+    predictions: pd.DataFrame,
+    validated: pd.DataFrame,
+    evidence: Evidence,
+    slices: Partitions,
+    outlines: dict[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """Whether the evidence lies where the lesion is, where that is known, and whether hiding it lowers the suspicion.
+
+    Of test and validation pictures: no map depends on anything that was chosen on the latter.
+    """
+    metadata, held_out = candidate.metadata, pd.concat([predictions, validated], ignore_index=True)
+    negative = metadata.operating_point.negative if metadata.operating_point else metadata.classes[-1]
+    size = metadata.preparation.size
+    diseased = np.flatnonzero(held_out["label"] != negative)
+    # The map of the class that each slice is labelled with.
+    maps = np.stack([evidence[row, metadata.classes.index(held_out["label"].iloc[row])] for row in diseased])
+    masks = masks_of(outlines, held_out["pixels"].iloc[diseased].tolist(), size)
+    known = [place for place, mask in enumerate(masks) if mask is not None]
+    phantom = None
+    if known:
+        drawn = np.stack([mask for mask in masks if mask is not None])
+        phantom = {
+            "pointing": pointing(maps[known], drawn),
+            "inside_ratio": inside_ratio(maps[known], drawn),
+            "slices": len(known),
+        }
+    suspected = held_out["suspicion"].to_numpy()[diseased]
+    chosen = np.argsort(-suspected, kind="stable")[:HIDDEN]
+    shown = np.stack(list(read_slices(slices, held_out.iloc[diseased[chosen]])))
+
+    def suspicions(prepared: npt.NDArray[np.uint8]) -> Any:
+        # In log-odds: what lies near 1 would hardly move however much is hidden.
+        given = np.clip(suspicion(candidate.predict(prepared), metadata.classes, negative), 1e-6, 1.0 - 1e-6)
+        return np.log(given / (1.0 - given))
+
+    return {
+        "kind": metadata.evidence,
+        "phantom": phantom,
+        "deletion": asdict(deletion(suspicions, shown, maps[chosen], seed=seed)),
+    }
+
+
+def judge_promotion(
+    candidate: Predictor,
+    predictions: pd.DataFrame,
+    champion: bytes | None,
+    slices: Partitions,
+    options: PromotionOptions,
+    seed: int,
+) -> dict[str, Any]:
+    """The candidate against the champion, on the same test pictures."""
+    labels, groups = _labels(predictions), predictions["group"].tolist()
+    theirs, incomparable, caution = _champions_probabilities(candidate, champion, predictions, slices)
+    verdict = promotion.judge(
+        labels, groups, _classes(predictions), _probabilities(predictions), theirs, options, seed, incomparable
     )
+    return verdict | {"sentence": f"{verdict['sentence']} {caution}".strip()}
+
+
+def _champions_probabilities(
+    candidate: Predictor, champion: bytes | None, predictions: pd.DataFrame, slices: Partitions
+) -> tuple[Any, str, str]:
+    """Its probabilities of the test pictures, or why there can be none; and what to know about them."""
+    if champion is None:
+        return None, "", ""
+    try:
+        theirs = Predictor(champion)
+    # Whatever is wrong with the old file, the new model must not wait for it to be mended.
+    except Exception as error:  # noqa: BLE001
+        return None, f"the champion's file cannot be used ({type(error).__name__})", ""
+    ours, old = candidate.metadata, theirs.metadata
+    for name in ("classes", "source", "preparation"):
+        if getattr(ours, name) != getattr(old, name):
+            return None, f"the champion was made for another {name}", ""
+    slices_read = read_slices(slices, predictions)
+    found = predict_all(theirs, slices_read, len(predictions), "Champion")
+    caution = (
+        ""
+        if ours.data_digest == old.data_digest
+        else ("The champion learnt from another training split, so that it may have seen some of these pictures.")
+    )
+    return found, "", caution
+
+
+def choose_served(candidate: bytes, champion: bytes | None, metrics: dict[str, Any]) -> bytes:
+    """The model that is served from now on: the candidate with its figures, or the champion as it is."""
+    if metrics["promotion"]["promoted"] or champion is None:
+        return with_metrics(candidate, metrics["test"])
+    return champion
 
 
 def _classes(predictions: pd.DataFrame) -> list[str]:
     return [column.removeprefix("p_") for column in predictions.columns if column.startswith("p_")]
+
+
+def _labels(predictions: pd.DataFrame) -> npt.NDArray[np.int64]:
+    return measures.class_indices(predictions["label"].tolist(), _classes(predictions))
+
+
+def _probabilities(predictions: pd.DataFrame) -> npt.NDArray[np.float64]:
+    return predictions[[f"p_{name}" for name in _classes(predictions)]].to_numpy()

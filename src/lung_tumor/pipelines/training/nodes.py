@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lung_tumor import agreement, export, figures, training
+from lung_tumor import agreement, figures, training
 from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin, training_digest
@@ -21,9 +21,6 @@ from lung_tumor.prepared import Partitions, read_slices
 
 CHECKS = 200
 """Most validation slices on which decisions from remembered activations are compared with those of the whole network."""
-
-EXPORT_CHECKS = 16
-"""Validation slices on which the exported model must agree with the original."""
 
 DRAWS = 1000
 """Resamples behind the interval of what fine-tuning gains."""
@@ -78,13 +75,6 @@ def train_classifier(
         classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
     )
     return trained, fitted.history, facts
-
-
-def export_classifier(classifier: Classifier, slices: Partitions, manifest: pd.DataFrame) -> bytes:
-    """Export to ONNX, checked on validation slices."""
-    rows = accepted(manifest, VALIDATION)
-    rows = rows.iloc[_spread(np.arange(len(rows)), EXPORT_CHECKS)]
-    return export.to_onnx(classifier, np.stack(list(read_slices(slices, rows))))
 
 
 def draw_history(history: History, provenance: dict[str, Any]) -> Figure:

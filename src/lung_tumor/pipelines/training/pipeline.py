@@ -1,13 +1,9 @@
-"""Remembered activations → trained classifier → served model."""
+"""Remembered activations → trained classifier."""
 
 from kedro.pipeline import Node, Pipeline
 
 from lung_tumor.pipelines.cohorts import check_leaks
-from lung_tumor.pipelines.training.nodes import (
-    draw_history,
-    export_classifier,
-    train_classifier,
-)
+from lung_tumor.pipelines.training.nodes import draw_history, train_classifier
 
 
 def create_pipeline() -> Pipeline:
@@ -30,12 +26,6 @@ def create_pipeline() -> Pipeline:
                 ],
                 outputs=["classifier", "history", "training_facts"],
                 name="train_classifier",
-            ),
-            Node(
-                export_classifier,
-                inputs=["classifier", "prepared_slices", "leak_free_manifest"],
-                outputs="served_model",
-                name="export_classifier",
             ),
             Node(
                 draw_history,

@@ -1,0 +1,133 @@
+"""Every figure of an evaluation as one table: the network beside numbers without anatomy and the majority class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lung_tumor.wording import how_many
+
+JUDGES = {
+    "network": "network",
+    "trivial": "numbers without anatomy",
+    "majority": "most frequent class",
+}
+"""Who judged the slices, and what the columns are called."""
+
+_OVERALL = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "mcc": "Matthews correlation",
+    "brier": "Brier score (smaller is better)",
+    "log_loss": "log loss (smaller is better)",
+    "calibration_error": "expected calibration error (smaller is better)",
+}
+_MACRO = {"recall": "recall", "specificity": "specificity", "precision": "precision", "f1": "F1"}
+_PER_CLASS = {
+    "recall": "recall (sensitivity)",
+    "specificity": "specificity",
+    "precision": "precision",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+}
+UNDEFINED = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One figure: its value, its 95 % interval (empty if none) and the letters of its notes."""
+
+    value: str
+    interval: str = ""
+    notes: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it on one line."""
+        return (
+            self.value + (f" ({self.interval})" if self.interval else "") + (f" [{self.notes}]" if self.notes else "")
+        )
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows under one heading, each a title and a cell a column."""
+
+    title: str
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class FigureTable:
+    """Figures of one set of slices.
+
+    Attributes:
+        columns: who judged them.
+        blocks: all slices, mean of the classes, each class.
+        notes: text by letter: why a figure or an interval is missing.
+    """
+
+    columns: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    notes: Mapping[str, str]
+
+
+def figure_table(measured: Mapping[str, Any]) -> FigureTable:
+    """Lay out ``metrics["test"]`` or ``metrics["cross_validation"]``; what is undefined is a dash with a note that says why."""
+    judges = [name for name in JUDGES if measured[name] is not None]
+    notes: dict[str, str] = {}
+
+    def row(title: str, path: tuple[str, ...], label: str = "") -> tuple[str, tuple[Cell, ...]]:
+        return title, tuple(_cell(measured[name], path, label, name == "majority", notes) for name in judges)
+
+    per_class = measured["network"]["per_class"]
+    blocks = [
+        Block("All slices", tuple(row(title, (name,)) for name, title in _OVERALL.items())),
+        Block("Mean of the classes", tuple(row(title, ("macro", name)) for name, title in _MACRO.items())),
+    ]
+    for label in per_class:
+        heading = (
+            f"{label}: {how_many(per_class[label]['slices'], 'slice')} in "
+            f"{how_many(measured['groups_by_class'].get(label, 0), 'independent group')}"
+        )
+        rows = tuple(row(title, ("per_class", label, name), label) for name, title in _PER_CLASS.items())
+        blocks.append(Block(heading, rows))
+    return FigureTable(
+        tuple(JUDGES[name] for name in judges),
+        tuple(blocks),
+        {letter: reason for reason, letter in notes.items()},
+    )
+
+
+def _cell(found: Mapping[str, Any], path: tuple[str, ...], label: str, quiet: bool, notes: dict[str, str]) -> Cell:
+    value: Any = found
+    for name in path:
+        value = value[name]
+    interval = found["intervals"].get(".".join(path)) or {"low": None, "high": None, "reason": "not measured"}
+    if value is None:
+        reason = _why(found["undefined"], path[-1], label) or interval["reason"] or "not defined on these slices"
+        return Cell(UNDEFINED, notes=_letter(f"undefined: {reason}", notes))
+    if interval["low"] is None:
+        # Whoever says the same of every slice gives the same in every draw: that is no lack of evidence.
+        return Cell(f"{value:.3f}", notes="" if quiet else _letter(f"no interval: {interval['reason']}", notes))
+    return Cell(f"{value:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}")
+
+
+def _why(undefined: list[str], name: str, label: str) -> str:
+    """The sentences about a figure: of its class where it has one, else all of them."""
+    words = {"roc_auc": "ROC AUC", "mcc": "Matthews"}.get(name, name.replace("_", " ")).lower()
+    of_class = [text for text in undefined if label in text]
+    exact = [text for text in of_class if words in text.lower()]
+    return "; ".join(exact or of_class)
+
+
+def _letter(reason: str, notes: dict[str, str]) -> str:
+    """The letter of a reason: a to z, then aa and on."""
+    if reason not in notes:
+        turns, place = divmod(len(notes), 26)
+        notes[reason] = chr(ord("a") + place) * (turns + 1)
+    return notes[reason]

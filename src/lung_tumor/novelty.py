@@ -1,0 +1,253 @@
+"""Whether a slice is like those learnt from: its distance to them among the network's pooled features.
+
+The distance is the cosine distance to the k-th nearest training slice. Pooled features hardly know up from down, so 1 is
+added for a slice that is more like the mean of training slices turned upside down than like their mean upright: that lies
+beyond any threshold. In operations of a served graph, for a slice whose blocks have the activations ``a[b]``, (channels,
+height, width) after pooling::
+
+    rows[b]  = mean of a[b] over its width                            (channels, height)
+    part[b]  = (band_weights(height, bands) @ rows[b].T) / its L2 norm, flattened band by band
+    f        = concatenate(part[b] for b in blocks) / sqrt(number of blocks)
+    distance = 1 - (neighbours-th largest of references @ f) + (1 if upright @ f < 0 else 0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lung_tumor.options import as_tuple, require_types
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NoveltyRule:
+    """When a slice is refused.
+
+    Attributes:
+        threshold: largest distance that is accepted; well below 1, averages of what a ReLU gives being never negative.
+        neighbours: the distance is that to the so-many-th nearest training slice.
+        acceptance: share of training slices that the threshold accepts, each judged without its own group.
+        references: number of training slices that distances are taken to.
+        blocks: of which blocks' averages the features are made.
+        bands: in how many horizontal bands, one above the other, each block is averaged.
+    """
+
+    threshold: float
+    neighbours: int
+    acceptance: float
+    references: int
+    blocks: tuple[int, ...]
+    bands: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", tuple(self.blocks))
+
+
+@dataclass(frozen=True)
+class NoveltyOptions:
+    """``params:serving.novelty``.
+
+    Attributes:
+        blocks: of which blocks' averages the features are made, 1 to 5.
+        bands: in how many horizontal bands, one above the other, each block is averaged; more of them tell up from down.
+        neighbours: the distance is that to the so-many-th nearest training slice, 1 or more.
+        acceptance: share of training slices to be accepted, each judged without its own group, in (0, 1].
+        most_references: number of training slices that the model carries at most, 2 or more.
+    """
+
+    blocks: tuple[int, ...] = (4,)
+    bands: int = 2
+    neighbours: int = 3
+    acceptance: float = 0.97
+    most_references: int = 1000
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", as_tuple(self.blocks))
+        require_types(self, "novelty")
+        if not self.blocks or not set(self.blocks) <= set(range(1, 6)):
+            raise ValueError(f"novelty.blocks must be one or more of [1, 2, 3, 4, 5], received {self.blocks}")
+        object.__setattr__(self, "blocks", tuple(sorted(set(self.blocks))))
+        for name, least in (("bands", 1), ("neighbours", 1), ("most_references", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"novelty.{name} must be {least} or more, received {getattr(self, name)}")
+        if not 0.0 < self.acceptance <= 1.0:
+            raise ValueError(f"novelty.acceptance must lie in (0, 1], received {self.acceptance}")
+
+
+class Novelty(NamedTuple):
+    """What the served model carries to judge a slice.
+
+    Attributes:
+        references: (m, d) float32, the features of the training slices that were kept, rows of length 1.
+        upright: (d,) float32, the direction of the mean of training slices less that of the same upside down.
+        rule: when a slice is refused.
+    """
+
+    references: Floats
+    upright: Floats
+    rule: NoveltyRule
+
+    def judge(self, features: Floats) -> Floats:
+        """Distance of slices, (n,) float32, 0 to 3, from :func:`describe`'s features: what the served graph computes."""
+        turned = features @ self.upright < 0.0
+        return np.asarray(distances(features, self.references, self.rule.neighbours) + turned, dtype=np.float32)
+
+
+def unit(features: Floats) -> Floats:
+    """Rows divided by their length, (n, d) float32; a row of nothing but zeros stays zero."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+def band_weights(rows: int, bands: int) -> Floats:
+    """How much each of ``rows`` counts in each band, (bands, rows) float32; each band's weights sum to 1.
+
+    The picture's height is cut into equal bands; a row that a border cuts through counts in both, by its share.
+    """
+    edges, borders = np.linspace(0.0, 1.0, rows + 1), np.linspace(0.0, 1.0, bands + 1)
+    shared = np.minimum(edges[1:], borders[1:, None]) - np.maximum(edges[:-1], borders[:-1, None])
+    return np.asarray(np.maximum(shared, 0.0) * bands, dtype=np.float32)
+
+
+def describe(rows: Sequence[Floats], bands: int) -> Floats:
+    """Features of slices.
+
+    Args:
+        rows: one array a block, (n, height, channels): the block's activation averaged over each row of positions.
+        bands: :attr:`NoveltyOptions.bands`.
+
+    Returns:
+        (n, d) float32, rows of length 1: each block's bands, joined, are divided by their length, then the blocks are joined
+        and divided by the square root of their number. d is the sum over blocks of bands times channels.
+    """
+    blocks = []
+    for block in rows:
+        averages = np.einsum("bh,nhc->nbc", band_weights(block.shape[1], bands), block)
+        blocks.append(unit(averages.reshape(len(block), -1)))
+    return np.asarray(np.concatenate(blocks, axis=1) / np.sqrt(len(blocks)), dtype=np.float32)
+
+
+def distances(features: Floats, references: Floats, neighbours: int) -> Floats:
+    """Cosine distance, 1 less the cosine, to the ``neighbours``-th nearest reference.
+
+    Args:
+        features: (n, d), rows of length 1.
+        references: (m, d), rows of length 1.
+        neighbours: 1 to m.
+
+    Returns:
+        (n,) float32, 0 to 2.
+
+    Raises:
+        ValueError: there are fewer references than neighbours.
+    """
+    if not 1 <= neighbours <= len(references):
+        raise ValueError(
+            f"neighbours must lie in [1, {len(references)}], the number of references, received {neighbours}"
+        )
+    return _nearest(features @ references.T, neighbours)
+
+
+def leave_one_group_out(features: Floats, groups: Sequence[str], neighbours: int) -> Floats:
+    """Distance of each slice to its ``neighbours``-th nearest slice of another group.
+
+    Args:
+        features: (n, d), rows of length 1.
+        groups: (n,).
+        neighbours: 1 or more; every slice must have so many of other groups.
+
+    Returns:
+        (n,) float32, 0 to 2.
+
+    Raises:
+        ValueError: a slice has fewer of other groups.
+    """
+    kept = np.arange(len(features))
+    _require_others(groups, kept, neighbours)
+    return _without_own_group(features, groups, kept, neighbours)
+
+
+def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: NoveltyOptions) -> Novelty:
+    """Choose references and the threshold.
+
+    Where groups are few, so that some slice has fewer references of other groups than ``options.neighbours``, the rule takes
+    as many neighbours as every slice has; with two single slices that is one. The share that a threshold from a handful of
+    slices accepts is hardly known, but never less among them than asked for.
+
+    Args:
+        features: (n, d) of training slices, made by :func:`describe`.
+        flipped: (n, d) of the same prepared slices upside down (``prepared[::-1]``).
+        groups: (n,) group of each.
+        options: see :class:`NoveltyOptions`.
+
+    Returns:
+        See :class:`Novelty`. The threshold is the smallest of the leave-one-group-out distances, to the references that were
+        kept, that at least ``options.acceptance`` of the slices do not exceed. The few slices that are taken for upside down
+        are refused beside that: they must not raise the threshold for all.
+
+    Raises:
+        ValueError: all slices are of one group.
+    """
+    if len(set(groups)) < 2:
+        raise ValueError("novelty needs slices of two groups or more to know how far slices differ, received one group")
+    named, kept = np.asarray(groups), _spread(features, groups, options.most_references)
+    neighbours = min(options.neighbours, *(int((named[kept] != name).sum()) for name in set(groups)))
+    held_out = _without_own_group(features, groups, kept, neighbours)
+    threshold = float(np.quantile(held_out, options.acceptance, method="higher"))
+    rule = NoveltyRule(threshold, neighbours, options.acceptance, len(kept), options.blocks, options.bands)
+    references = np.ascontiguousarray(features[kept], dtype=np.float32)
+    return Novelty(references, _upright(features, flipped), rule)
+
+
+def _upright(features: Floats, flipped: Floats) -> Floats:
+    means = unit(np.stack([features.mean(axis=0), flipped.mean(axis=0)]))
+    return np.asarray(means[0] - means[1], dtype=np.float32)
+
+
+def _nearest(similarities: Floats, neighbours: int) -> Floats:
+    place = similarities.shape[1] - neighbours
+    return np.asarray(1.0 - np.partition(similarities, place, axis=1)[:, place], dtype=np.float32)
+
+
+def _require_others(groups: Sequence[str], kept: npt.NDArray[np.intp], neighbours: int) -> None:
+    named = np.asarray(groups)[kept]
+    for name in sorted(set(groups)):
+        others = int((named != name).sum())
+        if not 1 <= neighbours <= others:
+            raise ValueError(
+                f"neighbours must lie in [1, {others}], the number of slices of other groups than {name!r}, "
+                f"received {neighbours}"
+            )
+
+
+def _without_own_group(features: Floats, groups: Sequence[str], kept: npt.NDArray[np.intp], neighbours: int) -> Floats:
+    named = np.asarray(groups)
+    similarities = features @ features[kept].T
+    similarities[named[:, None] == named[kept]] = -np.inf
+    return _nearest(similarities, neighbours)
+
+
+def _spread(features: Floats, groups: Sequence[str], most: int) -> npt.NDArray[np.intp]:
+    """At most so many rows that lie far from each other, in ascending order: farthest first (Gonzalez 1985).
+
+    It begins with the slice nearest to the mean, then takes one of another group, if there is one. What is left out lies no
+    farther from something kept than the last that was kept, so that no corner is lost.
+    """
+    if len(features) <= most:
+        return np.arange(len(features))
+    named = np.asarray(groups)
+    chosen = [int((features @ features.mean(axis=0)).argmax())]
+    nearest = features @ features[chosen[0]]
+    others = np.flatnonzero(named != named[chosen[0]])
+    while len(chosen) < most:
+        following = int(others[nearest[others].argmin()]) if len(chosen) == 1 and others.size else int(nearest.argmin())
+        chosen.append(following)
+        nearest = np.maximum(nearest, features @ features[following])
+        nearest[chosen] = np.inf
+    return np.sort(np.asarray(chosen, dtype=np.intp))

@@ -1,0 +1,41 @@
+"""Adapters between the catalog and the library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from lung_tumor import candidate
+from lung_tumor.candidate import Pictures
+from lung_tumor.classifier import Classifier
+from lung_tumor.consistency import require_same_origin, require_unseen
+from lung_tumor.manifest import TRAINING, VALIDATION, accepted
+from lung_tumor.metrics import class_indices
+from lung_tumor.novelty import NoveltyOptions
+from lung_tumor.operating_point import OperatingPointOptions
+from lung_tumor.prepared import Partitions, slice_openers
+from lung_tumor.weights import Tensors
+
+
+def assemble_candidate(
+    classifier: Classifier,
+    slices: Partitions,
+    manifest: pd.DataFrame,
+    provenance: dict[str, Any],
+    tensors: Tensors,
+    point: OperatingPointOptions,
+    novel: NoveltyOptions,
+) -> tuple[bytes, dict[str, Any]]:
+    """The whole model that could be served, and how it came about."""
+    require_same_origin(classifier.metadata, provenance)
+    require_unseen(classifier.metadata, manifest)
+    classes = classifier.metadata.classes
+    learnt, validation = (_pictures(manifest, split, slices, classes) for split in (TRAINING, VALIDATION))
+    return candidate.assemble(classifier, learnt, validation, tensors, point, novel)
+
+
+def _pictures(manifest: pd.DataFrame, split: str, slices: Partitions, classes: tuple[str, ...]) -> Pictures:
+    rows = accepted(manifest, split)
+    labels = class_indices(rows["label"].tolist(), classes)
+    return Pictures(slice_openers(slices, rows), labels, rows["group"].tolist())

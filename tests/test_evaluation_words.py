@@ -1,0 +1,142 @@
+"""An evaluation in plain sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lung_tumor import evaluation_words as words
+from tests.support.data_sets import facts_of, small
+from tests.support.evaluations import COMPARISON, evaluation, predicted
+from tests.support.training_facts import TRAINING
+
+AUDIT = facts_of(small())
+
+
+def metrics(classes: int = 2, **given: Any) -> dict[str, Any]:
+    return evaluation(predicted(classes), draws=20, **given)
+
+
+def reached(**given: float | None) -> dict[str, Any]:
+    """Metrics of a test that reached these shares, each with an interval of 0.1 around it."""
+    found = metrics()
+    for name, value in given.items():
+        ends = {"low": None, "high": None, "reason": "too few"} if value is None else _ends(value)
+        found["operating_point"]["test"][name] = {"value": value, "interval": ends}
+    return found
+
+
+def _ends(value: float) -> dict[str, Any]:
+    return {"low": round(value - 0.1, 3), "high": round(min(1.0, value + 0.1), 3), "reason": ""}
+
+
+def test_the_headline_counts_what_was_found_and_what_alarmed() -> None:
+    found = reached(sensitivity=28 / 30, specificity=27 / 30, referred=0.05)
+    assert words.headline(found) == "28 of 30 adenocarcinoma slices found, false alarm on 3 of 30 normal slices"
+    told = " ".join(words.opening(found))
+    assert "found 28 of 30 adenocarcinoma slices: 93 % (95 % interval 83 to 100 %)" in told
+    assert "raised a false alarm on 3 of 30 normal slices: 10 % (95 % interval 0 to 20 %)" in told
+    assert "It is uncertain about 5 % of them and refers these." in told
+
+
+def test_without_an_operating_point_the_headline_counts_right_answers() -> None:
+    found = metrics() | {"operating_point": None}
+    right = round(60 * found["test"]["network"]["accuracy"])
+    assert words.headline(found) == f"{right} of 60 test slices named rightly"
+    assert f"the network named {right} rightly" in words.opening(found)[0]
+
+
+def test_a_test_without_one_side_says_so() -> None:
+    found = reached(specificity=None)
+    found["test"]["network"]["per_class"]["normal"]["slices"] = 0
+    assert "normal" not in words.headline(found)
+    assert "The test holds no normal, so nothing can be said about it." in words.opening(found)
+
+
+@pytest.mark.parametrize(
+    ("trivial", "clearly", "text"),
+    [(0.75, True, "do clearly worse"), (0.9, False, "do not clearly worse"), (0.96, False, "do at least as well")],
+)
+def test_numbers_without_anatomy_are_set_beside_the_network(trivial: float, clearly: bool, text: str) -> None:
+    found = metrics()
+    found["shortcuts"]["test"] = COMPARISON | {"trivial": {"auc": trivial}, "clearly_above": clearly}
+    sentence = words.without_anatomy(found)
+    assert text in sentence
+    assert f"ROC AUC {trivial:.2f} against 0.93" in sentence
+    assert ("So nothing here proves" in sentence) != clearly
+
+
+def test_every_warning_of_the_audit_is_a_caveat() -> None:
+    assert AUDIT["warnings"]
+    assert words.caveats(metrics(), AUDIT) == AUDIT["warnings"]
+
+
+def test_a_network_no_better_than_numbers_is_the_first_caveat_but_for_synthetic_slices() -> None:
+    weak = metrics()
+    weak["shortcuts"] = {**weak["shortcuts"], "test": COMPARISON | {"clearly_above": False, "sentence": "Weak."}}
+    assert words.caveats(weak, AUDIT)[0] == "Weak."
+    drawn = {**AUDIT, "synthetic": True, "warnings": ["Synthetic.", *AUDIT["warnings"]]}
+    assert words.caveats(weak, drawn)[:2] == ["Synthetic.", "Weak."]
+
+
+def test_cautions_and_undefined_figures_are_caveats() -> None:
+    found = metrics()
+    found["operating_point"]["caution"] = "chosen on 2 groups"
+    found["test"]["network"]["undefined"] = ["precision of normal: never predicted"]
+    assert words.caveats(found, AUDIT)[-2:] == [
+        "Operating point: chosen on 2 groups.",
+        "Undefined: precision of normal: never predicted.",
+    ]
+
+
+def test_the_operating_point_says_when_the_test_contradicts_its_target() -> None:
+    assert not any("lies outside" in text for text in words.operating_point(reached(sensitivity=0.9)))
+    (missed,) = [text for text in words.operating_point(reached(sensitivity=0.7)) if "lies outside" in text]
+    assert "The target of 95 %" in missed
+    assert not any("lies outside" in text for text in words.operating_point(reached(sensitivity=None)))
+
+
+def test_a_point_without_a_band_answers_every_slice() -> None:
+    found = metrics()
+    found["operating_point"] |= {"low": 0.4, "high": 0.4}
+    assert "There is no band of uncertainty around it: every slice is answered." in words.operating_point(found)
+
+
+def test_evidence_that_hides_nothing_is_called_that() -> None:
+    found = metrics()
+    found["evidence"] = {
+        "kind": "Grad-CAM",
+        "phantom": None,
+        "deletion": {"evidence": 0.01, "random": 0.02, "slices": 9},
+    }
+    told = words.evidence(found)
+    assert "made by Grad-CAM, an approximation" in told[0]
+    assert told[1].endswith("So these maps do not show what the network relies on.")
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (22, "22nd")]
+)
+def test_neighbours_are_counted_in_words(number: int, text: str) -> None:
+    found = metrics()
+    found["novelty"]["rule"] = found["novelty"]["rule"] | {"neighbours": number}
+    assert f"from the {text} nearest of 140" in words.novelty(found)[0]
+
+
+def test_undefined_shares_are_named() -> None:
+    assert words.share({"value": None, "interval": None}) == "undefined (not measured)"
+    assert words.share({"value": 0.5, "interval": {"low": None, "reason": "a single group"}}) == (
+        "50 % (no interval: a single group)"
+    )
+
+
+def test_training_is_told_in_words() -> None:
+    told = words.training(TRAINING)
+    assert "passed once for each of 18 slices, computed in float32 by MNN (Winograd convolutions)." in told[0]
+    assert told[2] == "No block of VGG16 was fine-tuned; the head alone learnt."
+    features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
+    told = words.training({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
+    assert "42 slices (18 pictures; of those to learn from, 2 changed views each), computed" in told[0]
+    assert told[2] == "It did harm."

@@ -1,0 +1,212 @@
+"""Whether a slice is like those learnt from: geometry by hand, and real weights on slices and pictures that are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lung_tumor.novelty import (
+    Novelty,
+    NoveltyOptions,
+    band_weights,
+    describe,
+    distances,
+    leave_one_group_out,
+    unit,
+)
+from lung_tumor.novelty import fit as fit_both
+
+
+def at(*degrees: float) -> np.ndarray:
+    """Points of the unit circle: the cosine distance of two is 1 less the cosine of the angle between them."""
+    angles = np.deg2rad(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def cosine_distance(degrees: float) -> float:
+    return 1.0 - float(np.cos(np.deg2rad(degrees)))
+
+
+def cluster(n: int, seed: int = 0) -> np.ndarray:
+    """Points around one direction of 16 dimensions."""
+    rng = np.random.default_rng(seed)
+    return unit((np.eye(16)[0] + rng.normal(0.0, 0.1, (n, 16))).astype(np.float32))
+
+
+def fit(features: np.ndarray, groups: list[str], options: NoveltyOptions) -> Novelty:
+    """Upside down is the opposite direction: nothing near the features is nearer to it."""
+    return fit_both(features, -features, groups, options)
+
+
+def test_the_distance_is_that_to_the_kth_nearest_reference() -> None:
+    references = at(0.0, 10.0, 30.0)
+    for neighbours, degrees in ((1, 10.0), (2, 30.0), (3, 40.0)):
+        found = distances(at(40.0), references, neighbours)
+        np.testing.assert_allclose(found, [cosine_distance(degrees)], atol=1e-6)
+
+
+def test_opposite_features_are_two_apart() -> None:
+    np.testing.assert_allclose(distances(at(180.0, 90.0, 0.0), at(0.0), 1), [2.0, 1.0, 0.0], atol=1e-6)
+
+
+@pytest.mark.parametrize("neighbours", [0, 4])
+def test_more_neighbours_than_references_are_refused(neighbours: int) -> None:
+    with pytest.raises(ValueError, match=rf"lie in \[1, 3\].*received {neighbours}"):
+        distances(at(0.0), at(0.0, 1.0, 2.0), neighbours)
+
+
+def test_leave_one_group_out_never_looks_at_the_own_group() -> None:
+    features, groups = at(0.0, 1.0, 20.0, 21.0, 50.0), ["a", "a", "b", "b", "c"]
+    expected = [20.0, 19.0, 19.0, 20.0, 29.0]
+    found = leave_one_group_out(features, groups, 1)
+    np.testing.assert_allclose(found, [cosine_distance(degrees) for degrees in expected], atol=1e-6)
+    # Copies in the own group change nothing, copies in another group do.
+    copies = np.concatenate([features, features[4:]])
+    np.testing.assert_array_equal(leave_one_group_out(copies, [*groups, "c"], 1)[:5], found)
+    assert leave_one_group_out(copies, [*groups, "d"], 1)[4] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_leave_one_group_out_needs_so_many_slices_of_other_groups() -> None:
+    with pytest.raises(ValueError, match=r"other groups than 'b', received 3"):
+        leave_one_group_out(at(0.0, 1.0, 2.0, 3.0, 4.0), ["a", "a", "b", "b", "b"], 3)
+
+
+@pytest.mark.parametrize("acceptance", [0.5, 0.9, 0.95, 1.0])
+@pytest.mark.parametrize("most", [2, 30, 500])
+def test_the_threshold_accepts_the_share_that_it_says(acceptance: float, most: int) -> None:
+    features = cluster(60)
+    groups = [f"g{number // 2}" for number in range(60)]
+    fitted = fit(features, groups, NoveltyOptions(acceptance=acceptance, most_references=most))
+    assert fitted.rule.acceptance == acceptance
+    assert fitted.rule.references == len(fitted.references) == min(most, 60)
+    named = np.asarray(groups)
+    kept = [int(np.flatnonzero((features == row).all(axis=1))[0]) for row in fitted.references]
+    held_out = [
+        distances(features[[i]], features[[j for j in kept if named[j] != named[i]]], fitted.rule.neighbours)[0]
+        for i in range(60)
+    ]
+    assert np.sum(held_out <= np.float32(fitted.rule.threshold + 1e-6)) == np.ceil(acceptance * 59 + 1 - 1e-9)
+
+
+def test_what_lies_elsewhere_is_beyond_the_threshold_and_more_of_the_same_is_not() -> None:
+    fitted = fit(cluster(80), [str(number) for number in range(80)], NoveltyOptions())
+    same = distances(cluster(200, seed=1), fitted.references, fitted.rule.neighbours)
+    assert (same <= fitted.rule.threshold).mean() >= 0.9
+    elsewhere = unit(np.roll(cluster(50), 3, axis=1))
+    assert (distances(elsewhere, fitted.references, fitted.rule.neighbours) > fitted.rule.threshold).all()
+
+
+def test_few_groups_lower_the_number_of_neighbours_to_what_every_slice_has() -> None:
+    fitted = fit(at(0.0, 1.0, 2.0, 10.0, 11.0), ["a", "a", "a", "b", "b"], NoveltyOptions(neighbours=5))
+    assert fitted.rule.neighbours == 2
+    # The slice at 0 degrees has those at 10 and 11, and that is the farthest of all.
+    assert fitted.rule.threshold == pytest.approx(cosine_distance(11.0), abs=1e-6)
+    assert fit(at(0.0, 9.0), ["a", "b"], NoveltyOptions()).rule.neighbours == 1
+
+
+def test_one_group_alone_cannot_say_how_far_slices_differ() -> None:
+    with pytest.raises(ValueError, match="two groups or more"):
+        fit(at(0.0, 1.0, 2.0), ["a", "a", "a"], NoveltyOptions())
+
+
+def test_a_slice_upside_down_lies_beyond_any_threshold_however_near_it_is() -> None:
+    upright, upside_down = at(*range(0, 40, 2)), at(*range(80, 40, -2))
+    groups = [str(number) for number in range(20)]
+    fitted = fit_both(upright, upside_down, groups, NoveltyOptions(neighbours=1))
+    assert fitted.rule.threshold < 0.01
+    np.testing.assert_allclose(fitted.judge(at(1.0, 39.9)), [cosine_distance(1.0), cosine_distance(1.9)], atol=1e-6)
+    # 40.1 degrees is as near to the references, but nearer to the mean of what is upside down.
+    np.testing.assert_allclose(fitted.judge(at(40.1)), 1.0 + cosine_distance(2.1), atol=1e-6)
+
+
+def test_slices_taken_for_upside_down_do_not_raise_the_threshold() -> None:
+    # Every other training slice is called upside down: that is a poor rule, but distances still count.
+    features = at(*[0.0, 90.0] * 10)
+    groups = [str(number) for number in range(20)]
+    fitted = fit_both(features, at(*[80.0] * 20), groups, NoveltyOptions(neighbours=1))
+    assert (fitted.judge(features) > 1.0 - 1e-6).sum() == 10
+    assert fitted.rule.threshold < 0.01
+
+
+def test_fewer_references_cover_the_same_corners() -> None:
+    features = np.concatenate([cluster(300), unit(np.roll(cluster(4, seed=3), 1, axis=1))])
+    groups = [str(number) for number in range(len(features))]
+    fitted = fit(features, groups, NoveltyOptions(neighbours=1, most_references=60))
+    assert len(fitted.references) == 60
+    # The four slices far from all the others, 1 in 75, are not lost.
+    assert distances(features[-4:], fitted.references, 1).max() < 0.2
+
+    # Chords obey the triangle inequality: a distance grows by no more than the farthest gap that was left.
+    def chord(x: np.ndarray) -> np.ndarray:
+        return np.sqrt(2.0 * np.maximum(x, 0.0))
+
+    gap = chord(distances(features, fitted.references, 1)).max()
+    new = cluster(200, seed=2)
+    grown = chord(distances(new, fitted.references, 1)) - chord(distances(new, features, 1))
+    assert grown.min() >= -1e-3
+    assert grown.max() <= gap + 1e-3
+    again = fit(features, groups, NoveltyOptions(neighbours=1, most_references=60))
+    np.testing.assert_array_equal(again.references, fitted.references)
+
+
+def test_references_are_of_two_groups_even_where_one_holds_nearly_all() -> None:
+    features = np.concatenate([cluster(100), cluster(1, seed=9)])
+    fitted = fit(features, ["large"] * 100 + ["small"], NoveltyOptions(most_references=2))
+    assert any(np.array_equal(row, features[-1]) for row in fitted.references)
+
+
+def test_a_row_of_positions_counts_in_each_band_by_its_share() -> None:
+    np.testing.assert_allclose(band_weights(4, 2), [[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]])
+    np.testing.assert_allclose(band_weights(3, 2), [[2 / 3, 1 / 3, 0.0], [0.0, 1 / 3, 2 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(band_weights(1, 3), np.ones((3, 1)))
+    np.testing.assert_allclose(band_weights(14, 3).sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_features_are_the_bands_of_each_block_every_block_weighing_the_same() -> None:
+    shallow = np.array([[[3.0], [4.0]]], np.float32)
+    deep = np.array([[[500.0, 0.0], [500.0, 0.0]]], np.float32)
+    half = np.sqrt(0.5)
+    expected = [[0.6 * half, 0.8 * half, half * half, 0.0, half * half, 0.0]]
+    np.testing.assert_allclose(describe([shallow, deep], 2), expected, rtol=1e-6)
+    np.testing.assert_allclose(describe([shallow], 1), [[1.0]])
+    np.testing.assert_allclose(np.linalg.norm(describe([shallow, deep], 3), axis=1), 1.0, rtol=1e-6)
+
+
+def test_more_than_one_band_tells_up_from_down_but_not_left_from_right() -> None:
+    rng = np.random.default_rng(0)
+    activation = rng.uniform(0.0, 1.0, (1, 6, 6, 4)).astype(np.float32)
+
+    def features(values: np.ndarray, bands: int) -> np.ndarray:
+        return describe([values.mean(axis=2)], bands)
+
+    np.testing.assert_allclose(features(activation[:, ::-1], 1), features(activation, 1), rtol=1e-5)
+    assert not np.allclose(features(activation[:, ::-1], 3), features(activation, 3), rtol=1e-2)
+    np.testing.assert_allclose(features(activation[:, :, ::-1], 3), features(activation, 3), rtol=1e-5)
+
+
+def test_nothing_but_zeros_has_no_direction_and_is_far_from_everything() -> None:
+    zeros = np.zeros((1, 2), np.float32)
+    np.testing.assert_array_equal(unit(zeros), zeros)
+    np.testing.assert_array_equal(distances(unit(zeros), at(0.0, 90.0), 1), [1.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("blocks", (6,), r"one or more of \[1, 2, 3, 4, 5\], received \(6,\)"),
+        ("blocks", (), "one or more"),
+        ("bands", 0, "1 or more, received 0"),
+        ("neighbours", 0, "1 or more, received 0"),
+        ("acceptance", 1.5, r"\(0, 1\], received 1.5"),
+        ("acceptance", 0.0, r"\(0, 1\], received 0.0"),
+        ("most_references", 1, "2 or more, received 1"),
+        ("neighbours", "five", "whole number, received 'five'"),
+    ],
+)
+def test_options_name_what_is_wrong(name: str, value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=f"novelty.{name} must be.*{words}|novelty.{name} must lie in {words}"):
+        NoveltyOptions(**{name: value})  # type: ignore[arg-type]
+
+
+def test_blocks_are_sorted_and_named_once() -> None:
+    assert NoveltyOptions(blocks=[5, 4, 5]).blocks == (4, 5)  # type: ignore[arg-type]
