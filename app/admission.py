@@ -128,6 +128,8 @@ def client_of(address: str | None) -> str:
         found = ipaddress.ip_address(address or "")
     except ValueError:
         return ""
+    # A listener for both families sees every IPv4 client as ::ffff:…, all within one network.
+    found = getattr(found, "ipv4_mapped", None) or found
     return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
 
 

@@ -35,9 +35,33 @@ def test_the_headline_counts_what_was_found_and_what_alarmed() -> None:
     found = reached(sensitivity=28 / 30, specificity=27 / 30, referred=0.05)
     assert words.headline(found) == "28 of 30 adenocarcinoma slices found, false alarm on 3 of 30 normal slices"
     told = " ".join(words.opening(found))
-    assert "found 28 of 30 adenocarcinoma slices: 93 % (95 % interval 83 to 100 %)" in told
-    assert "raised a false alarm on 3 of 30 normal slices: 10 % (95 % interval 0 to 20 %)" in told
+    assert (
+        "gave 28 of 30 adenocarcinoma slices a suspicion above the operating point: 93 % (95 % interval 83 to" in told
+    )
+    assert "and 3 of 30 normal slices too: 10 % (95 % interval 0 to 20 %)" in told
     assert "It is uncertain about 5 % of them and refers these." in told
+
+
+def test_the_headline_counts_the_answers_that_readers_get() -> None:
+    found = reached(sensitivity=28 / 30, specificity=27 / 30, referred=0.05)
+    found["operating_point"]["answers"] = {
+        "adenocarcinoma": {"suspected": 26, "clear": 1, "uncertain": 2, "refused": 1},
+        "normal": {"clear": 24, "suspected": 2, "uncertain": 4},
+    }
+    assert words.headline(found) == (
+        "26 of 30 adenocarcinoma slices suspected, 1 cleared wrongly; false alarm on 2 of 30 normal slices"
+    )
+    assert (
+        "of 30 adenocarcinoma slices 26 suspected, 1 cleared wrongly, 2 referred as uncertain and 1 refused; of 30 normal "
+        "slices 24 cleared, 2 suspected wrongly, 4 referred and 0 refused."
+    ) in " ".join(words.opening(found))
+
+
+def test_a_model_that_is_not_served_is_not_called_served() -> None:
+    found = metrics()
+    found["promotion"] = found["promotion"] | {"promoted": False}
+    assert words.served(found).startswith("This model is not served: the champion stays.")
+    assert "The model judged here is not served: the champion stays." in words.caveats(found, AUDIT)
 
 
 def test_without_an_operating_point_the_headline_counts_right_answers() -> None:
@@ -91,10 +115,10 @@ def test_cautions_and_undefined_figures_are_caveats() -> None:
 
 
 def test_the_operating_point_says_when_the_test_contradicts_its_target() -> None:
-    assert not any("lies outside" in text for text in words.operating_point(reached(sensitivity=0.9)))
-    (missed,) = [text for text in words.operating_point(reached(sensitivity=0.7)) if "lies outside" in text]
+    assert not any("lies above" in text for text in words.operating_point(reached(sensitivity=0.9)))
+    (missed,) = [text for text in words.operating_point(reached(sensitivity=0.7)) if "lies above" in text]
     assert "The target of 95 %" in missed
-    assert not any("lies outside" in text for text in words.operating_point(reached(sensitivity=None)))
+    assert not any("lies above" in text for text in words.operating_point(reached(sensitivity=None)))
 
 
 def test_a_point_without_a_band_answers_every_slice() -> None:

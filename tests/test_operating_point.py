@@ -130,12 +130,13 @@ def test_a_share_of_nothing_refers_nothing() -> None:
 # --- Names and cautions ------------------------------------------------------------------------------------------------
 
 
-def test_the_negative_class_is_found_in_upper_and_lower_case_or_guessed_with_a_caution() -> None:
-    assert negative_class(("sick", "NORMAL "), "normal") == ("NORMAL ", "")
-    name, caution = negative_class(("malignant", "benign"), "normal")
-    assert name == "malignant"
-    assert "no class is named 'normal'" in caution
-    assert "serving.operating_point.negative" in caution
+def test_the_negative_class_is_found_in_upper_and_lower_case_and_never_guessed() -> None:
+    assert negative_class(("sick", "NORMAL "), "normal") == "NORMAL "
+    with pytest.raises(
+        ValueError, match=r"'normal'; say which of malignant, benign means .* serving\.operating_point\.neg"
+    ):
+        negative_class(("malignant", "benign"), "normal")
+    assert negative_class(("malignant", "benign"), "benign") == "benign"
 
 
 def test_a_choice_on_few_groups_comes_with_a_caution_and_one_on_many_does_not() -> None:

@@ -69,7 +69,7 @@ def test_an_equal_model_is_promoted_though_no_interval_can_be_had() -> None:
     assert found["difference"]["value"] == 0.0
     assert found["difference"]["interval"]["reason"] == "every draw gave the same: too little to draw from"
     assert "equals the champion's" in found["sentence"]
-    assert "so that the difference itself decides" in found["sentence"]
+    assert "so that it must not be worse at all" in found["sentence"]
 
 
 def test_a_model_a_little_worse_is_promoted_within_the_margin_and_refused_beyond_it() -> None:

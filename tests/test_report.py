@@ -98,7 +98,7 @@ def test_operating_point_calibration_novelty_evidence_and_verdict_are_told() -> 
         "Refused: 47 of 48 pictures",
         "lies on the mass (within 8 of 224 pixels) in 98 %",
         "17.2 times as dense",
-        "lowers the log-odds of suspicion by 0.31 on average, hiding the same area at random by 0.04 (60 slices)",
+        "lowers the log-odds of suspicion by 0.31 on average, hiding the same area at random by 0.04 (60 slices, the most",
         "Served in float32: int8 agrees on 97.0 % of validation labels, under 99 %.",
         "Promoted: it is the first model.",
         "The frozen part of VGG16 was passed once for each of 18 slices",

@@ -75,7 +75,8 @@ def _decide(row: npt.NDArray[np.floating[Any]], suspected: float, distance: floa
     others = [index for index, name in enumerate(metadata.classes) if name != point.negative]
     likeliest = metadata.classes[max(others, key=lambda index: float(row[index]))]
     label = metadata.classes[int(row.argmax())]
-    if not distance <= rule.threshold:
+    # A figure that is no number fails every comparison: it must not end as «no sign».
+    if not (distance <= rule.threshold and 0.0 <= suspected <= 1.0):
         answer, headline = Answer.REFUSED, "not a chest CT slice I can judge: refused"
         sentence = (
             f"It differs more from the slices learnt from (distance {distance:.3f}) than they differ among each other "

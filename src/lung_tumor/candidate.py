@@ -91,11 +91,15 @@ def assemble(
     plain = export.draft(classifier, novel, tensors, checks)
     small = quantisation.quantise(plain, learnt.some(RANGED).opened())
     judged = {name: _run(draft, validation, f"Validation, {name}") for name, draft in _both(plain, small)}
-    warmth = calibration.fit_temperature(validation.labels, export.probabilities(judged["float32"].logits))
-    alike = {name: export.probabilities(drafted.logits, warmth.value) for name, drafted in judged.items()}
+    # Each as it would be served: with a temperature of its own.
+    warmth = {
+        name: calibration.fit_temperature(validation.labels, export.probabilities(drafted.logits))
+        for name, drafted in judged.items()
+    }
+    alike = {name: export.probabilities(drafted.logits, warmth[name].value) for name, drafted in judged.items()}
     compared = quantisation.compare_precisions(alike["float32"], alike["int8"], validation.labels)
     draft, drafted = dict(_both(plain, small))[compared.precision], judged[compared.precision]
-    temperature = calibration.fit_temperature(validation.labels, export.probabilities(drafted.logits))
+    temperature = warmth[compared.precision]
     classes = classifier.metadata.classes
     chosen = operating_point.choose(
         validation.labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,13 @@ def headline(metrics: Facts) -> str:
         test = metrics["test"]
         return f"{_right(metrics)} of {how_many(test['slices'], 'test slice')} named rightly"
     found, sick, alarms, well = counted
+    if given := _answers(metrics):
+        # What readers are told, not what the threshold alone would say: some slices are referred or refused.
+        ill, healthy = given
+        names, negative = " or ".join(diseases(metrics)), metrics["operating_point"]["negative"]
+        told = [f"{ill['suspected']} of {how_many(sick, names + ' slice')} suspected, {ill['clear']} cleared wrongly"]
+        alarm = f"false alarm on {healthy['suspected']} of {how_many(well, negative + ' slice')}"
+        return "; ".join([*(told if sick else []), *([alarm] if well else [])])
     point = metrics["operating_point"]
     names = " or ".join(diseases(metrics))
     parts = [f"{found} of {how_many(sick, names + ' slice')} found"] if sick else []
@@ -56,14 +64,17 @@ def opening(metrics: Facts) -> list[str]:
         names, reached = " or ".join(diseases(metrics)), point["test"]
         parts = []
         if sick:
-            parts.append(f"found {found} of {how_many(sick, names + ' slice')}: {share(reached['sensitivity'])}")
+            above = f"gave {found} of {how_many(sick, names + ' slice')} a suspicion above the operating point"
+            parts.append(f"{above}: {share(reached['sensitivity'])}")
         if well:
             healthy = how_many(well, point["negative"] + " slice")
-            parts.append(f"raised a false alarm on {alarms} of {healthy}: {_complement(reached['specificity'])}")
+            parts.append(f"{alarms} of {healthy} too: {_complement(reached['specificity'])}")
         told = [f"{of} that it had never seen, the network {', and '.join(parts)}."]
         lacking = [text for text, count in ((names, sick), (point["negative"], well)) if not count]
         told += [f"The test holds no {text}, so nothing can be said about it." for text in lacking]
-        if reached["referred"]["value"]:
+        if given := _answers(metrics):
+            told.append(_answered(given, names, point["negative"], (sick, well)))
+        elif reached["referred"]["value"]:
             told.append(f"It is uncertain about {percent(reached['referred']['value'])} of them and refers these.")
     return [*told, without_anatomy(metrics)]
 
@@ -90,6 +101,8 @@ def caveats(metrics: Facts, audit: Facts) -> list[str]:
     comparison = metrics["shortcuts"]["test"]
     if not comparison["clearly_above"]:
         found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
+    if metrics["promotion"] and not metrics["promotion"]["promoted"]:
+        found.insert(1 if audit["synthetic"] else 0, "The model judged here is not served: the champion stays.")
     if (point := metrics["operating_point"]) and point["caution"]:
         found.append(_ended(f"Operating point: {point['caution']}"))
     return found + [f"Undefined: {name}." for name in metrics["test"]["network"]["undefined"]]
@@ -160,7 +173,8 @@ def novelty(metrics: Facts) -> list[str]:
         ),
         (
             f"Accepted: {_share_of(found['accepted_test'])} of the test slices, "
-            f"{_share_of(found['accepted_held_out'])} of all slices, each judged without its own group."
+            f"{_share_of(found['accepted_held_out'])} of test and validation slices together. How the distance is measured was "
+            "chosen with such slices and with pictures of the kinds below, so that these shares flatter."
         ),
         *([_refused(found["foreign"])] if found["foreign"] else []),
     ]
@@ -189,14 +203,21 @@ def evidence(metrics: Facts) -> list[str]:
         hidden, other = deletion["evidence"], deletion["random"]
         told.append(
             f"Hiding the strongest evidence lowers the log-odds of suspicion by {hidden:.2f} on average, hiding the same area "
-            f"at random by {other:.2f} ({how_many(deletion['slices'], 'slice')})."
-            + ("" if hidden > other else " So these maps do not show what the network relies on.")
+            f"at random by {other:.2f} ({how_many(deletion['slices'], 'slice')}, the most suspected with disease; a negative "
+            "number is a rise)."
+            + ("" if hidden > max(other, 0.0) else " So these maps do not show what the network relies on.")
         )
     return told
 
 
 def served(metrics: Facts) -> str:
-    """Which arithmetic the served file computes in, and why."""
+    """Which arithmetic the file computes in, and why, and whether it is served at all."""
+    verdict = metrics["promotion"]
+    if verdict and not verdict["promoted"]:
+        return _ended(
+            f"This model is not served: the champion stays. It would compute in {metrics['served']['precision']}: "
+            f"{metrics['served']['reason'] or 'no reason recorded'}"
+        )
     return _ended(f"Served in {metrics['served']['precision']}: {metrics['served']['reason'] or 'no reason recorded'}")
 
 
@@ -243,6 +264,34 @@ def _found(metrics: Facts) -> tuple[int, int, int, int] | None:
     return round(reached[0] * sick), sick, well - round(reached[1] * well), well
 
 
+def _answers(metrics: Facts) -> tuple[Counter[str], Counter[str]] | None:
+    """How often each answer was given to slices with disease, and to those without; None where it was not counted."""
+    point = metrics["operating_point"]
+    if not point or not point.get("answers"):
+        return None
+    ill: Counter[str] = Counter()
+    for name, given in point["answers"].items():
+        if name != point["negative"]:
+            ill.update(given)
+    return ill, Counter(point["answers"].get(point["negative"], {}))
+
+
+def _answered(given: tuple[Counter[str], Counter[str]], names: str, negative: str, counts: tuple[int, int]) -> str:
+    ill, healthy = given
+    parts = []
+    if counts[0]:
+        parts.append(
+            f"of {how_many(counts[0], names + ' slice')} {ill['suspected']} suspected, {ill['clear']} cleared wrongly, "
+            f"{ill['uncertain']} referred as uncertain and {ill['refused']} refused"
+        )
+    if counts[1]:
+        parts.append(
+            f"of {how_many(counts[1], negative + ' slice')} {healthy['clear']} cleared, {healthy['suspected']} suspected "
+            f"wrongly, {healthy['uncertain']} referred and {healthy['refused']} refused"
+        )
+    return f"The answers that a reader would get: {'; '.join(parts)}."
+
+
 def _right(metrics: Facts) -> int:
     test = metrics["test"]
     return round(float(test["network"]["accuracy"]) * int(test["slices"]))
@@ -259,10 +308,10 @@ def _complement(entry: Facts) -> str:
 def _misses_target(point: Facts) -> str:
     """Whether the test contradicts the target; empty if not."""
     interval, target = point["test"]["sensitivity"]["interval"], point["target_sensitivity"]
-    if not interval or interval["low"] is None or interval["low"] <= target <= interval["high"]:
+    if not interval or interval["low"] is None or interval["high"] >= target:
         return ""
     return (
-        f"The target of {percent(target)} lies outside that interval: on unseen slices the operating point does not do what "
+        f"The target of {percent(target)} lies above that interval: on unseen slices the operating point does not do what "
         "it was chosen for."
     )
 

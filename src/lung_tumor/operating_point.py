@@ -96,15 +96,18 @@ def suspicion(probabilities: Probabilities, classes: Sequence[str], negative: st
     return found
 
 
-def negative_class(classes: Sequence[str], wanted: str) -> tuple[str, str]:
-    """The class that means that nothing is suspected, and a caution where it had to be guessed, else empty."""
+def negative_class(classes: Sequence[str], wanted: str) -> str:
+    """The class that means that nothing is suspected.
+
+    Raises:
+        ValueError: no class has that name. Guessing one would clear patients of what the others mean.
+    """
     for name in classes:
         if name.strip().casefold() == wanted.strip().casefold():
-            return name, ""
-    guessed = max(classes)
-    return guessed, (
-        f"no class is named {wanted!r}: {guessed!r}, the last in the alphabet, is taken to mean that nothing is suspected; "
-        f"name another with serving.operating_point.negative"
+            return name
+    raise ValueError(
+        f"no class is named {wanted!r}; say which of {', '.join(classes)} means that nothing is suspected, with "
+        f"serving.operating_point.negative"
     )
 
 
@@ -139,7 +142,7 @@ def choose(
         raise ValueError(
             f"an operating point needs validation slices, each with a label and a group, received {received}"
         )
-    negative, guessed = negative_class(classes, options.negative)
+    negative = negative_class(classes, options.negative)
     diseased = labels != list(classes).index(negative)
     scores = suspicion(probabilities.astype(np.float64), classes, negative)
     threshold = min(_threshold(scores, diseased, options.target_sensitivity), _EVEN)
@@ -153,7 +156,7 @@ def choose(
         sensitivity=_share(scores[diseased] >= threshold) or 0.0,
         specificity=_share(scores[~diseased] < threshold) or 0.0,
         groups=len(set(groups)),
-        caution="; ".join(part for part in (guessed, _few(groups, diseased)) if part),
+        caution=_few(groups, diseased),
     )
 
 
@@ -165,6 +168,7 @@ def judge(
     classes: Sequence[str],
     draws: int,
     seed: int,
+    refused: Flags | None = None,
 ) -> dict[str, dict[str, Any]]:
     """What the operating point reaches on slices that it was not chosen on.
 
@@ -176,6 +180,7 @@ def judge(
         classes: class names, in the order of the columns.
         draws: resamples of whole groups behind each interval.
         seed: of the resamples.
+        refused: (n,) whether a slice is refused and so gets no answer; none is if not given.
 
     Returns:
         ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share within the band; and
@@ -186,12 +191,13 @@ def judge(
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
     suspected = scores >= point.threshold
     referred = (scores >= point.low) & (scores < point.high)
+    answered = ~referred if refused is None else ~referred & ~refused
     # Each figure is a share of some slices: which of them count, and which of those are hits.
     shares = {
         "sensitivity": (diseased, suspected),
         "specificity": (~diseased, ~suspected),
         "referred": (np.ones_like(diseased), referred),
-        "error_when_answered": (~referred, suspected != diseased),
+        "error_when_answered": (answered, suspected != diseased),
     }
     names = [classes[index] for index in labels]
     reason = few_groups(groups, names)

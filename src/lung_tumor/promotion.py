@@ -102,7 +102,8 @@ def judge(
         )
         return {"promoted": False, "first": False, "difference": None, **facts, "sentence": sentence}
     interval = _interval(labels, groups, classes, candidate, champion, options, seed)
-    promoted = (value if interval.low is None else interval.low) >= -options.margin
+    # Without an interval nothing is known of what else could be true: then it must not be worse at all.
+    promoted = value >= 0.0 if interval.low is None else interval.low >= -options.margin
     return {
         "promoted": promoted,
         "first": False,
@@ -149,7 +150,7 @@ def _sentence(promoted: bool, value: float, interval: Interval, options: Promoti
         else f"is {size} {'better' if value > 0 else 'worse'} than the champion's"
     )
     if interval.low is None or interval.high is None:
-        sure = f"without an interval ({interval.reason}), so that the difference itself decides"
+        sure = f"without an interval ({interval.reason}), so that it must not be worse at all"
     else:
         sure = f"95 % interval of the gain {interval.low:+.3f} to {interval.high:+.3f}"
     verdict = "The new model is promoted" if promoted else "The champion stays"

@@ -158,12 +158,22 @@ Test     {test["slices"]} pictures in {test["groups"]} independent groups, 95 % 
 {_verdicts(metrics)}
 Report   data/08_reporting/report.html, model_card.html
 Data     data/08_reporting/dataset_card.html
-Figures  data/08_reporting/  (contact sheets, history, confusion matrix, ROC)
-Model    data/06_models/classifier.keras, served as data/06_models/classifier.onnx ({metrics["served"]["precision"]})
+Figures  data/08_reporting/evaluation/, contact_sheets/
+Model    {_where(metrics)}
 Next     make serve   upload a slice at http://127.0.0.1:8080
          make viz     browse the pipelines at http://127.0.0.1:4141
          make run SOURCE=path/to/folder   the same on your own slices, one folder per class
 """
+
+
+def _where(metrics: Mapping[str, Any]) -> str:
+    """Where the model lies, and whether it is the one that is served."""
+    verdict = metrics["promotion"]
+    if verdict and not verdict["promoted"]:
+        return "data/06_models/candidate.onnx, not served; served stays data/06_models/classifier.onnx, the champion"
+    return (
+        f"data/06_models/classifier.keras, served as data/06_models/classifier.onnx ({metrics['served']['precision']})"
+    )
 
 
 def _verdicts(metrics: Mapping[str, Any]) -> str:
@@ -179,8 +189,8 @@ def _verdicts(metrics: Mapping[str, Any]) -> str:
         refused, pictures = (sum(kind[name] for kind in found["foreign"].values()) for name in ("refused", "pictures"))
         accepted = found["accepted_held_out"]
         lines.append(
-            f"Novelty  accepts {'an unknown share' if accepted is None else percent(accepted)} of slices judged without their "
-            f"own group; refuses {refused} of {pictures} pictures of other kinds"
+            f"Novelty  accepts {'an unknown share' if accepted is None else percent(accepted)} of held-out slices; "
+            f"refuses {refused} of {pictures} pictures of other kinds"
         )
     lines.append(f"Verdict  {words.promotion(metrics)}")
     return "\n".join(lines) + "\n"

@@ -190,9 +190,23 @@ def test_misjudged_slices_are_shown_most_confident_first_and_not_more_than_a_pag
             "p_well": [*(1 - certainty), 0.0],
         }
     )
-    shown = reporting.misjudged(predictions)
+    shown = reporting.misjudged(predictions, "well")
     assert shown["path"].tolist() == [f"well/{n:02}" for n in range(count - 1, 2, -1)]
     assert shown["place"].tolist() == list(range(count - 1, 2, -1))
+
+
+def test_a_wrong_answer_is_shown_even_where_the_likeliest_class_is_the_true_one() -> None:
+    predictions = pd.DataFrame(
+        {
+            "path": ["alarm", "missed", "referred", "right"],
+            "label": ["well", "sick", "well", "well"],
+            "predicted": ["well", "sick", "well", "well"],
+            "answer": ["suspected", "clear", "uncertain", "clear"],
+            "p_sick": [0.4, 0.6, 0.4, 0.1],
+            "p_well": [0.6, 0.4, 0.6, 0.9],
+        }
+    )
+    assert reporting.misjudged(predictions, "well")["path"].tolist() == ["alarm", "missed"]
 
 
 def test_the_same_seed_gives_the_same_split_and_the_same_figures(run_of: RunOf, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def measure_both(
     return {
         name: scores.measure_beside(
             _labels(table),
-            _probabilities(table),
+            given,
             table["group"].tolist(),
             classes,
             _without_anatomy(table, scores_without_anatomy, audit),
@@ -141,7 +141,11 @@ def measure_both(
             options.draws,
             seed,
         )
-        for name, table in {"test": predictions, "cross_validation": out_of_fold}.items()
+        for name, table, given in (
+            ("test", predictions, _probabilities(predictions)),
+            # Calibrated as the served model is, or the two could not be compared.
+            ("cross_validation", out_of_fold, _calibrated_out_of_fold(out_of_fold)),
+        )
     }
 
 
@@ -190,10 +194,11 @@ def judge_operating_point(
     if point is None:
         raise ValueError("the candidate carries no operating point; run `kedro run --pipeline=serving`")
     labels, probabilities, classes = _labels(predictions), _probabilities(predictions), _classes(predictions)
-    groups = predictions["group"].tolist()
+    groups, refused = predictions["group"].tolist(), (predictions["answer"] == Answer.REFUSED).to_numpy()
     return {
         **asdict(point),
-        "test": operating_point.judge(point, labels, probabilities, groups, classes, options.draws, seed),
+        "answers": pd.crosstab(predictions["label"], predictions["answer"]).to_dict("index"),
+        "test": operating_point.judge(point, labels, probabilities, groups, classes, options.draws, seed, refused),
         "coverage": operating_point.coverage_curve(point, labels, probabilities, classes),
     }
 
@@ -247,13 +252,14 @@ def judge_evidence(
     diseased = np.flatnonzero(held_out["label"] != negative)
     # The map of the class that each slice is labelled with.
     maps = np.stack([evidence[row, metadata.classes.index(held_out["label"].iloc[row])] for row in diseased])
+    against = -evidence[diseased, metadata.classes.index(negative)]
     masks = masks_of(outlines, held_out["pixels"].iloc[diseased].tolist(), size)
     known = [place for place, mask in enumerate(masks) if mask is not None]
     phantom = None
     if known:
         drawn = np.stack([mask for mask in masks if mask is not None])
         phantom = {
-            "pointing": pointing(maps[known], drawn),
+            "pointing": pointing(maps[known], drawn, within_pixels=8.0 * size / 224.0),
             "inside_ratio": inside_ratio(maps[known], drawn),
             "slices": len(known),
         }
@@ -269,7 +275,7 @@ def judge_evidence(
     return {
         "kind": metadata.evidence,
         "phantom": phantom,
-        "deletion": asdict(deletion(suspicions, shown, maps[chosen], seed=seed)),
+        "deletion": asdict(deletion(suspicions, shown, against[chosen], seed=seed)),
     }
 
 
@@ -283,11 +289,42 @@ def judge_promotion(
 ) -> dict[str, Any]:
     """The candidate against the champion, on the same test pictures."""
     labels, groups = _labels(predictions), predictions["group"].tolist()
+    if champion is not None and (reason := _stays(candidate, champion)):
+        kept = {
+            "promoted": False,
+            "first": False,
+            "difference": None,
+            "margin": options.margin,
+            "figure": options.figure,
+        }
+        return kept | {"sentence": f"The champion stays: {reason}."}
     theirs, incomparable, caution = _champions_probabilities(candidate, champion, predictions, slices)
     verdict = promotion.judge(
         labels, groups, _classes(predictions), _probabilities(predictions), theirs, options, seed, incomparable
     )
     return verdict | {"sentence": f"{verdict['sentence']} {caution}".strip()}
+
+
+def _stays(candidate: Predictor, champion: bytes) -> str:
+    """Why the champion stays whatever the figures say; empty if nothing does."""
+    theirs = _opened(champion)
+    if theirs is None:
+        return ""
+    if candidate.metadata.synthetic and not theirs.metadata.synthetic:
+        return "it learnt from real slices, the new model from synthetic ones; to replace it, remove its file"
+    return ""
+
+
+def _opened(champion: bytes) -> Predictor | None:
+    """The champion, if it is one that can be served."""
+    try:
+        found = Predictor(champion)
+        size = found.metadata.preparation.size
+        found.judge(np.zeros((1, size, size), np.uint8))
+    # Whatever is wrong with the old file, the new model must not wait for it to be mended.
+    except Exception:  # noqa: BLE001
+        return None
+    return found if found.metadata.operating_point and found.metadata.novelty else None
 
 
 def _champions_probabilities(
@@ -296,22 +333,19 @@ def _champions_probabilities(
     """Its probabilities of the test pictures, or why there can be none; and what to know about them."""
     if champion is None:
         return None, "", ""
-    try:
-        theirs = Predictor(champion)
-    # Whatever is wrong with the old file, the new model must not wait for it to be mended.
-    except Exception as error:  # noqa: BLE001
-        return None, f"the champion's file cannot be used ({type(error).__name__})", ""
+    theirs = _opened(champion)
+    if theirs is None:
+        return None, "the champion's file cannot be used", ""
     ours, old = candidate.metadata, theirs.metadata
-    for name in ("classes", "source", "preparation"):
+    for name in ("classes", "preparation"):
         if getattr(ours, name) != getattr(old, name):
             return None, f"the champion was made for another {name}", ""
-    slices_read = read_slices(slices, predictions)
-    found = predict_all(theirs, slices_read, len(predictions), "Champion")
-    caution = (
-        ""
-        if ours.data_digest == old.data_digest
-        else ("The champion learnt from another training split, so that it may have seen some of these pictures.")
-    )
+    if old.synthetic and not ours.synthetic:
+        return None, "the champion learnt from synthetic slices, this model from real ones", ""
+    found = predict_all(theirs, read_slices(slices, predictions), len(predictions), "Champion")
+    caution = ""
+    if ours.data_digest != old.data_digest:
+        caution = "The champion learnt from another training split, so that it may have seen some of these pictures."
     return found, "", caution
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -108,21 +109,27 @@ def write_report(
     drawn: dict[str, Figure],
 ) -> str:
     """The report, with a picture of each misjudged slice and examples of evidence."""
-    worst = _pictured(misjudged(predictions), evidence, slices, metrics)
+    worst = _pictured(misjudged(predictions, metrics["operating_point"]["negative"]), evidence, slices, metrics)
     examples = _pictured(_examples(predictions, len(metrics["classes"])), evidence, slices, metrics)
     return report.render(metrics, audit, worst, examples, drawn)
 
 
-def misjudged(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The most confident errors first, at most so many, with their ``place`` among the predictions."""
+def misjudged(predictions: pd.DataFrame, negative: str) -> pd.DataFrame:
+    """The most confident errors first, at most so many, with their ``place`` among the predictions.
+
+    An error is another class than the true one, or an answer that is wrong: suspected without disease, cleared with it.
+    """
     told = _by_confidence(predictions)
-    return told[told["label"] != told["predicted"]].head(MOST_PICTURES)
+    alarmed = (told["answer"] == Answer.SUSPECTED) & (told["label"] == negative)
+    missed = (told["answer"] == Answer.CLEAR) & (told["label"] != negative)
+    return told[(told["label"] != told["predicted"]) | alarmed | missed].head(MOST_PICTURES)
 
 
 def _examples(predictions: pd.DataFrame, classes: int) -> pd.DataFrame:
     """The surest right answers of each class."""
     told = _by_confidence(predictions)
-    right = told[told["label"] == told["predicted"]].groupby("label").head(-(-EXAMPLES // classes))
+    answered = (told["label"] == told["predicted"]) & (told["answer"] != Answer.REFUSED)
+    right = told[answered].groupby("label").head(-(-EXAMPLES // classes))
     return right.sort_values("label", kind="stable").head(EXAMPLES)
 
 
@@ -176,7 +183,9 @@ def write_model_card(
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Options under dotted names; the source is told elsewhere, without what its address may hold."""
     flat: dict[str, Any] = {}
-    for name, value in nested.items():
+    for name, given in nested.items():
+        # Kedro has made dataclasses of typed options by now.
+        value = asdict(given) if is_dataclass(given) and not isinstance(given, type) else given
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         elif f"{prefix}{name}" != "source":
