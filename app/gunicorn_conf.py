@@ -57,6 +57,10 @@ class PatientWorker(ThreadWorker):
         self._until[conn] = time.monotonic() + BODY_SECONDS + min(size, 256 * 2**20) / BODY_BYTES
         return super().handle_request(req, conn)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Look up each second: while it ends, gunicorn would sleep through the time of idle connections."""
+        super().wait_for_and_dispatch_events(min(timeout, 1.0))
+
     def murder_pending(self) -> None:
         """Cut off what takes too long; the main loop calls this every second."""
         super().murder_pending()
@@ -85,12 +89,13 @@ class PatientWorker(ThreadWorker):
 
 def _part_from(connection: socket.socket) -> None:
     """Wait until a client has read its answer and hangs up, for a moment: gunicorn would keep all others waiting for it."""
+    end = time.monotonic() + PARTING_SECONDS
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(PARTING_SECONDS)
-        left = 2**16
-        while left > 0 and (said := connection.recv(4096)):
-            left -= len(said)
+        while (wait := end - time.monotonic()) > 0:
+            connection.settimeout(wait)
+            if not connection.recv(4096):
+                break
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RD)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -39,6 +40,9 @@ _SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
 
 MAX_SIDE = 4096
 """Longest side that is judged, in pixels: eight times a CT slice's, so that no upload takes minutes or gigabytes."""
+
+_SCAN, _MOST_SCANS = b"\xff\xda", 100
+"""What begins a scan of a JPEG, and how many there may be: a progressive one has about ten."""
 
 _LARGE_PIXELS = 2048 * 2048
 _LARGE_BYTES = 8 * 2**20
@@ -122,7 +126,9 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         items[job.slot] = _answered(items[job.slot], job, predictor.metadata, until, images)
 
     try:
-        for upload, place, found in _prepared_each(files, model):
+        for upload, place, found in _prepared_each(files, model, until):
+            if time.monotonic() > until:
+                raise _too_slow()
             items.append(Item(upload.name, upload.file, place.position_mm if place else None))
             places.append(place)
             if isinstance(found, HTTPException):
@@ -132,8 +138,6 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
             waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
             while len(waiting) >= _AHEAD:
                 settle()
-            if time.monotonic() > until:
-                raise _too_slow()
         while waiting:
             settle()
     finally:
@@ -146,19 +150,19 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
 
 def _prepared_each(
-    files: Sequence[tuple[str, bytes]], model: ServedModel
+    files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
 ) -> Iterator[tuple[Upload, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
     slices = _slices(files, model.resources.config)
     while True:
-        with model.resources.turns:
+        with _held(model.resources.turns, until):
             upload = next(slices, None)
             if upload is None:
                 return
             place: Place | None = None
             found: Pixels | HTTPException
             if isinstance(upload.content, bytes):
-                place, found = place_of(upload.content), _prepared(upload.content, model)
+                place, found = place_of(upload.content), _prepared(upload.content, model, until)
             else:
                 found = upload.content
         # The content is not needed any more, and the next may be as large.
@@ -174,7 +178,7 @@ def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any]) -> It
             if left < 0:
                 words = f"More than {config['MAX_SLICES']} slices were sent. Send the rest separately."
                 yield upload._replace(content=RequestEntityTooLarge(words))
-                break
+                return
             yield part
 
 
@@ -193,11 +197,22 @@ def _frames(upload: Upload, most: int) -> list[Upload]:
     ]
 
 
-def _prepared(content: bytes, model: ServedModel) -> Pixels | HTTPException:
+@contextmanager
+def _held(turn: threading.Semaphore | threading.Lock, until: float) -> Iterator[None]:
+    """A turn, if it comes before the request's time is up."""
+    if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
+        raise _too_slow()
+    try:
+        yield
+    finally:
+        turn.release()
+
+
+def _prepared(content: bytes, model: ServedModel, until: float) -> Pixels | HTTPException:
     options = model.require().metadata.preparation
     try:
         large = _check(content)
-        with model.resources.large if large else nullcontext():
+        with _held(model.resources.large, until) if large else nullcontext():
             decoded = decode(content, options.dicom_window)
             return prepare(decoded.pixels, options, decoded.strokes)
     except SliceError as error:
@@ -219,6 +234,11 @@ def _check(content: bytes) -> bool:
         return len(content) > _LARGE_BYTES
     if not content.startswith(tuple(_SIGNATURES.values())):
         raise UnsupportedMediaType(WRONG_TYPE)
+    # Each scan of a progressive JPEG goes over the whole picture again, and nothing can stop the decoder on its way.
+    if content.startswith(_SIGNATURES["JPEG"]) and content.count(_SCAN) > _MOST_SCANS:
+        raise UnprocessableEntity(
+            "The JPEG has far more scans than any picture needs. Save the slice as PNG and send that."
+        )
     try:
         with Image.open(io.BytesIO(content), formats=tuple(_SIGNATURES)) as picture:
             width, height = picture.size

@@ -145,3 +145,30 @@ def test_damage_is_a_slice_error_and_nothing_else():
                 read_slice(read_header(frame))
         except SliceError:
             pass
+
+
+def read_all(content: bytes) -> list[np.ndarray]:
+    return [read_slice(read_header(part)) for part in split_frames(content, 9)]
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_encapsulated_pixels_without_a_single_item_are_damaged(frames: int) -> None:
+    dataset = multi_frame()
+    dataset.NumberOfFrames = frames
+    dataset.PixelData = encapsulate([b"\0\0"])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    whole = written(dataset, syntax=JPEG_LS)
+    cut = whole[: whole.index(b"\xfe\xff\x00\xe0")] + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    with pytest.raises(SliceError, match="cut short or damaged"):
+        read_all(cut)
+
+
+def test_a_transfer_syntax_of_seventy_thousand_characters_is_none_of_ours() -> None:
+    dataset = multi_frame()
+    whole = written(dataset)
+    start = whole.index(b"\x02\x00\x10\x00UI")
+    length = int.from_bytes(whole[start + 6 : start + 8], "little")
+    named = b"\x02\x00\x10\x00OB\0\0" + (70_000).to_bytes(4, "little") + b"9" * 70_000
+    with pytest.raises(SliceError):
+        read_all(whole[:start] + named + whole[start + 8 + length :])

@@ -140,7 +140,8 @@ def _read_meta(content: bytes, at: int) -> tuple[str, int]:
             break
         at = element.start + element.length
         if element.tag == _SYNTAX:
-            syntax = content[element.start : at].decode("ascii", "replace").strip(" \0")
+            # A UID has 64 characters at most; a longer one is none of ours.
+            syntax = content[element.start : min(at, element.start + 65)].decode("ascii", "replace").strip(" \0")
     return syntax, at
 
 
@@ -255,14 +256,14 @@ def fragments(pixels: memoryview) -> list[memoryview]:
     """The offset table and the fragments of encapsulated pixels (PS3.5, A.4).
 
     Raises:
-        SliceError: a fragment or the delimiter after the last is missing.
+        SliceError: the table, a fragment, or the delimiter after the last is missing.
     """
     items: list[memoryview] = []
     at = 0
     while at + 8 <= len(pixels) and len(items) <= _MOST_ELEMENTS:
         group, number, length = struct.unpack_from("<HHL", pixels, at)
         tag = group << 16 | number
-        if tag == _END_OF_SEQUENCE:
+        if tag == _END_OF_SEQUENCE and items:
             return items
         if tag != _ITEM or at + 8 + length > len(pixels):
             break

@@ -202,6 +202,20 @@ def test_too_many_files_are_413(client):
     assert_problem(client.post(URL, data=form(*[b"x"] * 257)), 413, "257 files", "at most 256")
 
 
+def test_beyond_the_last_slice_one_entry_says_so_however_much_was_sent(predictor, bright):
+    client = create_app(predictor, {"MAX_SLICES": 2}).test_client()
+    items = client.post(URL, data=form(*[bright] * 6)).json["predictions"]
+    assert ["error" in item for item in items] == [False, False, True]
+    assert items[-1]["error"]["status"] == 413
+
+
+def test_a_jpeg_with_thousands_of_scans_is_refused_before_it_is_decoded(client, bright):
+    _, jpeg = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(bright, np.uint8), cv2.IMREAD_UNCHANGED))
+    scan = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00"
+    assert_problem(client.post(URL, data=form(jpeg.tobytes()[:-2] + 2000 * scan + b"\xff\xd9")), 422, "scans")
+    assert client.post(URL, data=form(jpeg.tobytes())).status_code == 200
+
+
 def test_too_many_parts_are_413(client):
     assert_problem(client.post(URL, data=form(*[b"x"] * 320)), 413, "256 files")
 
