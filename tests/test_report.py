@@ -119,7 +119,7 @@ def test_cross_validation_has_a_table_of_its_own_or_the_page_says_there_is_none(
     pooled = measured(predicted(slices=90, seed=3))
     text = page(metrics=metrics() | {"cross_validation": pooled}).text
     assert "No cross-validation was run" not in text
-    assert "saw no relative of it (90 slices in 45 independent groups)" in text
+    assert "saw no known relative of it (90 slices in 45 independent groups)" in text
     assert f"{pooled['network']['accuracy']:.3f}" in text
 
 

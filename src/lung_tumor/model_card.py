@@ -172,9 +172,9 @@ def _factors() -> tuple[Part, ...]:
 def _metrics(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
     return (
         (
-            "Every figure has a 95 % interval from a bootstrap over independent groups, not files (Efron and "
-            "Tibshirani 1993): copies of a picture are no new evidence. Expected calibration error is the mean "
-            "distance between confidence and share right."
+            "In brackets 95 % intervals, from a bootstrap over groups, not files (Efron and Tibshirani 1993): copies of a "
+            "picture are no new evidence. Where a class has few groups they are too narrow, and where all agree there is "
+            "none, or an exact one. Expected calibration error is the mean distance between confidence and share right."
         ),
         [*words.operating_point(metrics), *words.calibration(metrics)],
     )
@@ -218,8 +218,9 @@ def _training_data(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> tupl
 
 def _evaluation_data(audit: Mapping[str, Any]) -> tuple[Part, ...]:
     told = (
-        "The test and validation slices come from the same source as the training slices; no relative of a "
-        "training picture is among them. There is no test on another hospital's slices."
+        "The test and validation slices come from the same source as the training slices; no known relative of a "
+        "training picture is among them. Groups come from what the source says and from how alike pictures are: where "
+        "neither tells, slices of one patient may stand on both sides. There is no test on another hospital's slices."
     )
     faults = list(audit["warnings"])
     return (

@@ -115,7 +115,7 @@ def _tile(value: float | None, interval: Mapping[str, Any] | None) -> tuple[str,
 
 def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table of the test and, where there is one, of cross-validation."""
-    pooled = "Cross-validation: every picture judged by a model that saw no relative of it"
+    pooled = "Cross-validation: every picture judged by a model that saw no known relative of it"
     named = (("Test: pictures that had no part in training", metrics["test"]), (pooled, metrics["cross_validation"]))
     return [
         {"title": title, "slices": found["slices"], "groups": found["groups"], "table": figure_table(found)}
