@@ -23,7 +23,7 @@ def grow(slices: str, count: int, size: int, store: str) -> dict[str, Any]:
     paths = [phantom_path(Path(slices), index) for index in range(count)]
     labels = np.array([path.stem.endswith("normal") for path in paths], np.int64)
     model = network.load_base(network.build(2, network.NetworkOptions(), size, SEED), weights())
-    computation = choose(ComputationOptions())
+    computation = choose(ComputationOptions(), int8_ranges=True)
     engine = frozen_pass(model, network.cuts(model), computation)
     remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
     started = time.perf_counter()

@@ -31,8 +31,8 @@ def flops(size: int, last_block: int) -> float:
 
 
 def computations(imitate: bool) -> list[Any]:
-    """Every engine and precision of this machine; bfloat16 only where the processor has it, or on request."""
-    from lung_tumor.computation import Computation, has_gpu, processor_computes_bfloat16
+    """Every engine and precision of this machine; 16 and 8 bits only where the processor has them, or bfloat16 on request."""
+    from lung_tumor.computation import Computation, has_gpu, processor_computes_bfloat16, processor_computes_int8
     from lung_tumor.mnn_network import has_mnn
 
     found = [Computation("keras", "float32")]
@@ -40,6 +40,8 @@ def computations(imitate: bool) -> list[Any]:
         found.append(Computation("mnn", "float32"))
     if imitate or has_gpu() or processor_computes_bfloat16():
         found.append(Computation("keras", "bfloat16"))
+    if processor_computes_int8():
+        found.append(Computation("onnxruntime", "int8"))
     return found
 
 

@@ -39,11 +39,19 @@ def quality(folder: str, size: int, store: str, epochs: int) -> dict[str, Any]:
     labels = np.concatenate([found for _, found in parts.values()])
     split = np.repeat(list(parts), [len(found) for found, _ in parts.values()])
     classes = len(classes_of(root))
-    both = network.build(classes, network.NetworkOptions(feature_blocks=(4, 5)), size, SEED)
-    engine = frozen_pass(network.load_base(both, weights()), network.cuts(both), choose(ComputationOptions()))
-    remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
-    remembered.compute("Frozen pass")
-    ours, theirs = (np.asarray(values, np.float32) for values in remembered.read(range(len(paths))))
+    both = network.load_base(
+        network.build(classes, network.NetworkOptions(feature_blocks=(4, 5)), size, SEED), weights()
+    )
+    four, five = network.cuts(both)
+
+    def activations(cut: network.Cut, computation: ComputationOptions) -> Values:
+        engine = frozen_pass(both, [cut], choose(computation, int8_ranges=True))
+        remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
+        remembered.compute("Frozen pass")
+        return remembered.read(range(len(paths)))[0]
+
+    # Each side learns from what it would compute itself: the conventional recipe has float32 alone.
+    ours, theirs = activations(four, ComputationOptions()), activations(five, ComputationOptions(precision="float32"))
     sides = {
         "conventional": (theirs, partial(_conventional_head, classes=classes, epochs=epochs)),
         "ours": (ours, partial(_our_head, classes=classes, epochs=epochs)),

@@ -120,7 +120,7 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
     tensors = weights()
     clock.stop()
     model = network.load_base(network.build(len(classes_of(root)), network.NetworkOptions(), size, SEED), tensors)
-    computation = choose(ComputationOptions())
+    computation = choose(ComputationOptions(), int8_ranges=True)
     engine = frozen_pass(model, network.cuts(model), computation)
     clock.stop()
     slices = [partial(_view, path, number, options) for number in range(views + 1) for path in seen]
@@ -176,7 +176,8 @@ def folds(folder: str, size: int, store: str) -> dict[str, Any]:
     paths, labels = [path for found, _ in parts for path in found], np.concatenate([found for _, found in parts])
     clock = _Clock()
     model = network.build(len(classes_of(root)), network.NetworkOptions(), size, SEED)
-    engine = frozen_pass(network.load_base(model, weights()), network.cuts(model), choose(ComputationOptions()))
+    computation = choose(ComputationOptions(), int8_ranges=True)
+    engine = frozen_pass(network.load_base(model, weights()), network.cuts(model), computation)
     remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
     computed = remembered.compute("Frozen pass")
     every = np.arange(len(paths))

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from lung_tumor import computation
-from lung_tumor.computation import Computation, ComputationOptions, choose, processors, reads_ampere, reads_bfloat16
+from lung_tumor.computation import (
+    Computation,
+    ComputationOptions,
+    choose,
+    processors,
+    reads_ampere,
+    reads_bfloat16,
+    reads_int8,
+)
 from lung_tumor.errors import StaleError
 
 X86 = """processor\t: {number}
@@ -40,6 +48,23 @@ def test_bfloat16_is_read_from_the_flags_of_every_processor(cpuinfo: str, expect
 
 
 @pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        (X86.format(number=0, more=""), True),
+        (X86.format(number=0, more="").replace("avx512_vnni", "avx_vnni"), True),
+        (X86.format(number=0, more="").replace("avx512_vnni", "avx512bw"), False),
+        (X86.format(number=0, more="") + "\n" + X86.format(number=1, more="").replace(" avx512_vnni", ""), False),
+        (ARM.format(more=" bf16 i8mm"), False),
+        ("", False),
+    ],
+)
+def test_multiplication_of_8_bit_integers_is_read_from_the_flags_of_every_processor(
+    cpuinfo: str, expected: bool
+) -> None:
+    assert reads_int8(cpuinfo) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("9.0\n", True),
@@ -58,10 +83,12 @@ def test_bfloat16_on_a_gpu_begins_with_ampere(text: str, expected: bool) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "int8"}, "computation.precision must be one of .* received 'int8'"),
+        ({"precision": "int4"}, "computation.precision must be one of .* received 'int4'"),
         ({"engine": "torch"}, "computation.engine must be one of .* received 'torch'"),
         ({"engine": "mnn", "precision": "bfloat16"}, "mnn computes in float32 alone, received .*precision=bfloat16"),
-        ({"engine": "mnn", "precision": "float16"}, "set the precision to float32 or the engine to keras"),
+        ({"engine": "mnn", "precision": "float16"}, "set one of them to auto"),
+        ({"engine": "onnxruntime", "precision": "float32"}, "onnxruntime computes in int8 alone, received .*=float32"),
+        ({"engine": "keras", "precision": "int8"}, "computes in float32, bfloat16 and float16 alone, received .*=int8"),
     ],
 )
 def test_an_impossible_option_is_named_with_its_value(options: dict[str, str], message: str) -> None:
@@ -71,55 +98,86 @@ def test_an_impossible_option_is_named_with_its_value(options: dict[str, str], m
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_what_is_asked_for_is_what_is_chosen(precision: str) -> None:
-    assert choose(ComputationOptions(precision, "keras")) == Computation("keras", precision)  # type: ignore[arg-type]
+    assert choose(ComputationOptions(precision, "keras"), int8_ranges=True) == Computation("keras", precision)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_16_bits_are_computed_by_keras(precision: str) -> None:
-    assert choose(ComputationOptions(precision=precision)) == Computation("keras", precision)  # type: ignore[arg-type]
+    assert choose(ComputationOptions(precision=precision), int8_ranges=True) == Computation("keras", precision)  # type: ignore[arg-type]
 
 
-Machine = tuple[bool, bool, bool, bool]
-"""Has a GPU, which computes bfloat16; its processor computes bfloat16; MNN is installed."""
+Machine = str
+"""What it has: a ``gpu``, which computes ``gpu16`` bfloat16; a processor that computes ``bfloat16`` or ``int8``; ``mnn``."""
+NAMES = {
+    "gpu": "has_gpu",
+    "gpu16": "gpu_computes_bfloat16",
+    "bfloat16": "processor_computes_bfloat16",
+    "int8": "processor_computes_int8",
+    "mnn": "has_mnn",
+}
 
 
 @pytest.mark.parametrize(
     ("machine", "precision", "engine", "expected"),
     [
-        ((True, True, True, True), "auto", "auto", "keras bfloat16"),
-        ((True, False, True, True), "auto", "auto", "keras float16"),
-        ((True, True, True, True), "float32", "auto", "keras float32"),
-        ((False, False, True, True), "auto", "auto", "keras bfloat16"),
-        ((False, False, True, True), "auto", "mnn", "mnn float32"),
-        ((False, False, True, True), "float32", "auto", "mnn float32"),
-        ((False, False, False, True), "auto", "auto", "mnn float32"),
-        ((False, False, False, True), "auto", "keras", "keras float32"),
-        ((False, False, False, False), "auto", "auto", "keras float32"),
-        ((False, False, False, False), "float32", "auto", "keras float32"),
+        ("gpu gpu16 bfloat16 int8 mnn", "auto", "auto", "keras bfloat16"),
+        ("gpu bfloat16 int8 mnn", "auto", "auto", "keras float16"),
+        ("gpu gpu16 bfloat16 int8 mnn", "float32", "auto", "keras float32"),
+        ("gpu gpu16 int8", "int8", "auto", "onnxruntime int8"),
+        ("bfloat16 int8 mnn", "auto", "auto", "keras bfloat16"),
+        ("bfloat16 int8 mnn", "auto", "mnn", "mnn float32"),
+        ("bfloat16 int8 mnn", "float32", "auto", "mnn float32"),
+        ("bfloat16 int8 mnn", "auto", "onnxruntime", "onnxruntime int8"),
+        ("int8 mnn", "auto", "auto", "onnxruntime int8"),
+        ("int8 mnn", "auto", "keras", "keras float32"),
+        ("int8", "float32", "auto", "keras float32"),
+        ("mnn", "auto", "auto", "mnn float32"),
+        ("mnn", "auto", "keras", "keras float32"),
+        ("", "auto", "auto", "keras float32"),
+        ("", "float32", "auto", "keras float32"),
     ],
 )
 def test_auto_takes_what_the_machine_does_best(
     machine: Machine, precision: str, engine: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = ("has_gpu", "gpu_computes_bfloat16", "processor_computes_bfloat16", "has_mnn")
-    for name, value in zip(names, machine, strict=True):
-        monkeypatch.setattr(computation, name, lambda value=value: value)
-    assert str(choose(ComputationOptions(precision, engine))) == expected  # type: ignore[arg-type]
+    be(machine, monkeypatch)
+    assert str(choose(ComputationOptions(precision, engine), int8_ranges=True)) == expected  # type: ignore[arg-type]
+
+
+def be(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = machine.split()
+    for name, function in NAMES.items():
+        monkeypatch.setattr(computation, function, lambda name=name: name in has)
+
+
+def test_int8_is_for_weights_whose_ranges_are_known_and_processors_that_add_in_32_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    be("int8 mnn", monkeypatch)
+    assert str(choose(ComputationOptions(), int8_ranges=False)) == "mnn float32"
+    with pytest.raises(ValueError, match="known for the ImageNet weights alone; set it to float32"):
+        choose(ComputationOptions(precision="int8"), int8_ranges=False)
+    be("mnn", monkeypatch)
+    with pytest.raises(ValueError, match="needs a processor with avx512_vnni or avx_vnni; set it to auto"):
+        choose(ComputationOptions(engine="onnxruntime"), int8_ranges=True)
+    with pytest.raises(StaleError, match=r"a processor with VNNI.*run `kedro run --pipeline=features` on this machine"):
+        computation.require_here(Computation("onnxruntime", "int8"))
 
 
 def test_mnn_that_is_asked_for_and_missing_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     # None in sys.modules is how Python marks a module that cannot be imported.
     monkeypatch.setitem(sys.modules, "MNN", None)
     with pytest.raises(ValueError, match="MNN is not installed: `pip install mnn`"):
-        choose(ComputationOptions(engine="mnn"))
-    assert choose(ComputationOptions(precision="float32")) == Computation("keras", "float32")
+        choose(ComputationOptions(engine="mnn"), int8_ranges=True)
+    assert choose(ComputationOptions(precision="float32"), int8_ranges=True) == Computation("keras", "float32")
 
 
 def test_this_machine_gets_something_that_runs() -> None:
-    chosen = choose(ComputationOptions())
+    chosen = choose(ComputationOptions(), int8_ranges=True)
     assert chosen in (
         *(Computation("keras", precision) for precision in ("float32", "bfloat16", "float16")),  # type: ignore[arg-type]
         Computation("mnn", "float32"),
+        Computation("onnxruntime", "int8"),
     )
     assert 1 <= processors() <= (os.cpu_count() or 1)
 
@@ -127,7 +185,7 @@ def test_this_machine_gets_something_that_runs() -> None:
 def test_choosing_mnn_loads_no_network_library() -> None:
     pytest.importorskip("_mnncengine")
     code = (
-        "import sys; from lung_tumor.computation import *; print(choose(ComputationOptions(engine='mnn')));"
+        "import sys; from lung_tumor.computation import *; print(choose(ComputationOptions(engine='mnn'), int8_ranges=True));"
         "print(sorted({'keras', 'tensorflow', 'jax', 'torch'} & sys.modules.keys()))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(computation.__file__).parents[1])}
@@ -137,7 +195,8 @@ def test_choosing_mnn_loads_no_network_library() -> None:
 
 
 def test_what_another_machine_chose_is_refused_where_it_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for chosen in (Computation("keras", "float32"), Computation("mnn", "float32")):
+    be("int8 mnn", monkeypatch)
+    for chosen in (Computation("keras", "float32"), Computation("mnn", "float32"), Computation("onnxruntime", "int8")):
         assert computation.require_here(chosen) is chosen
     monkeypatch.setattr(computation, "has_mnn", lambda: False)
     assert computation.require_here(Computation("keras", "bfloat16")) == Computation("keras", "bfloat16")

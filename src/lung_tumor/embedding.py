@@ -60,7 +60,7 @@ def embed(pictures: Sequence[Callable[[], Pixels]], tensors: Tensors, options: E
         return np.zeros((0, width), np.float32), np.zeros((0, width), np.float32)
     model = network.load_base(network.build(2, NetworkOptions(feature_blocks=(options.block,)), options.size), tensors)
     # Float32 on every machine: which pictures are proposed as copies must not depend on the processor.
-    computation = choose(ComputationOptions(precision="float32"))
+    computation = choose(ComputationOptions(precision="float32"), int8_ranges=False)
     describe = frozen_pass(model, [Cut(options.block, "average")], computation)
     parts = []
     with tqdm(total=len(pictures), desc="VGG16 features of pictures", unit="slice") as bar:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lung_tumor.wording import how_many, listed, percent
 
-ENGINES = {"keras": "Keras", "mnn": "MNN (Winograd convolutions)"}
+ENGINES = {"keras": "Keras", "mnn": "MNN (Winograd convolutions)", "onnxruntime": "ONNX Runtime"}
 
 Facts = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor import mnn_network
+from lung_tumor import int8_network, mnn_network
 from lung_tumor.computation import Computation, has_gpu, processors
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.network import IMAGENET_MEAN_BGR, Cut
@@ -75,7 +75,7 @@ def frozen_pass(model: keras.Model, cuts: Sequence[Cut], computation: Computatio
         computation: from :func:`lung_tumor.computation.choose`.
 
     Raises:
-        ValueError: no cut, or one of a block that the model lacks.
+        ValueError: no cut, or one of a block that the model lacks; int8 and weights without known ranges.
     """
     names = {layer.name for layer in model.layers}
     for cut in cuts:
@@ -92,15 +92,34 @@ def frozen_pass(model: keras.Model, cuts: Sequence[Cut], computation: Computatio
     def engine() -> Engine:
         if computation.engine == "mnn":
             return _mnn_engine(weights, blocks, size)
+        if computation.engine == "onnxruntime":
+            return _int8_engine(weights, blocks)
         return _keras_engine(model, weights, blocks, computation)
 
     def run(slices: Pixels) -> dict[int, Floats]:
         return engine()(slices)
 
-    digests, name = _digests(weights), _name(computation)
+    digests, name = digests_up_to_each_block(weights), _name(computation)
+    if computation.precision == "int8" and not _has_ranges(digests[-1]):
+        raise ValueError("ranges of activations, which int8 needs, are known for the ImageNet weights alone")
     made_by = tuple(f"{size}x{size} to {cut} | weights {digests[cut.block]} | {name}" for cut in cuts)
     batch = GPU_BATCH if computation.engine == "keras" and has_gpu() else BATCH
     return FrozenPass(tuple(cuts), made_by, batch, run)
+
+
+def has_int8_ranges(model: keras.Model, cuts: Sequence[Cut]) -> bool:
+    """Whether the ranges of the model's activations up to the last of some cuts are known, which int8 needs."""
+    return _has_ranges(digests_up_to_each_block(_weights(model, max(cut.block for cut in cuts)))[-1])
+
+
+def _has_ranges(digest: str) -> bool:
+    return digest in int8_network.known_ranges()[0]
+
+
+def mean_centred(slices: Pixels) -> Floats:
+    """Prepared slices, (n, size, size) uint8, as the first convolution gets them, (n, 3, size, size) float32."""
+    # A slice is grey: red, green and blue are the same, and so is their order.
+    return np.stack([slices - np.float32(mean) for mean in IMAGENET_MEAN_BGR], axis=1)
 
 
 def _cut(activation: Floats, cut: Cut) -> Floats:
@@ -124,7 +143,7 @@ def _weights(model: keras.Model, last: int) -> BlockWeights:
     return [[layer.get_weights() for layer in layers if int(layer.name[5]) == block] for block in range(1, last + 1)]
 
 
-def _digests(weights: BlockWeights) -> list[str]:
+def digests_up_to_each_block(weights: BlockWeights) -> list[str]:
     """For each of the first blocks, from 0, a digest of all weights up to it."""
     digest = hashlib.blake2b(digest_size=16)
     found = [digest.hexdigest()]
@@ -139,6 +158,9 @@ def _digests(weights: BlockWeights) -> list[str]:
 def _name(computation: Computation) -> str:
     if computation.engine == "mnn":
         return f"mnn {mnn_network.version()}, cpu, {computation.precision}"
+    if computation.engine == "onnxruntime":
+        ranges = hashlib.blake2b(int8_network.RANGES.read_bytes(), digest_size=8).hexdigest()
+        return f"onnxruntime {int8_network.version()}, cpu, ranges {ranges}, {computation.precision}"
     import keras
 
     device = "gpu" if has_gpu() else "cpu"
@@ -176,13 +198,22 @@ def _copy(prefix: keras.Model, policy: str) -> keras.Model:
     return keras.models.clone_model(prefix, clone_function=cast)
 
 
+def _int8_engine(weights: BlockWeights, blocks: Sequence[int]) -> Engine:
+    deep = [block for block in blocks if block]
+    _, ranges = int8_network.known_ranges()
+    return _around(int8_network.load(weights, ranges, deep, processors()) if deep else None, blocks)
+
+
 def _mnn_engine(weights: BlockWeights, blocks: Sequence[int], size: int) -> Engine:
     deep = [block for block in blocks if block]
-    compute = mnn_network.load(weights, deep, size, BATCH, processors()) if deep else None
+    return _around(mnn_network.load(weights, deep, size, BATCH, processors()) if deep else None, blocks)
+
+
+def _around(compute: Callable[[Floats], dict[int, Floats]] | None, blocks: Sequence[int]) -> Engine:
+    """Mean-centre slices for an engine of blocks; block 0 is what the first one gets."""
 
     def run(slices: Pixels) -> dict[int, Floats]:
-        # A slice is grey: red, green and blue are the same, and so is their order.
-        centred = np.stack([slices - np.float32(mean) for mean in IMAGENET_MEAN_BGR], axis=1)
+        centred = mean_centred(slices)
         found = compute(centred) if compute else {}
         return {**found, 0: centred.transpose(0, 2, 3, 1)} if 0 in blocks else found
 

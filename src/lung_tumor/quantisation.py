@@ -4,9 +4,7 @@ Static quantisation after Jacob et al. (CVPR 2018): the ranges of activations ar
 scale for each filter. Only convolutions and what stands between them are quantised; head, evidence and distance stay float32,
 and so does the first convolution, which costs little and passes its error on to all others.
 
-An activation has one scale for all its channels, so that a channel of small values would be left with a few steps. Before, as
-much of each channel's range as possible is therefore moved from the activation into the next kernel, which changes nothing
-in float32, because ReLU and max-pooling let a positive factor through (Nagel et al., ICCV 2019; Xiao et al., ICML 2023).
+Before, the channels of each activation are made more alike (:mod:`lung_tumor.equalisation`).
 """
 
 from __future__ import annotations
@@ -23,6 +21,7 @@ import numpy.typing as npt
 import onnx
 
 from lung_tumor import export
+from lung_tumor.equalisation import channel_factors
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.onnx_graph import value
 from lung_tumor.predictor import open_session
@@ -38,12 +37,6 @@ AUC_LOSS = 0.005
 """Largest fall of the area under the ROC curve."""
 
 _QUANTISED = ("Conv", "Relu", "MaxPool")
-
-_SHARE = 0.7
-"""Of a channel's range, on a logarithmic scale, that moves into the next kernel; the rest is that of the kernel's own."""
-
-_FLOOR = 1e-3
-"""Smallest range of a channel, as a share of the largest, that is told from nothing."""
 
 
 @dataclass(frozen=True)
@@ -126,18 +119,13 @@ def _equalised(model: onnx.ModelProto, slices: Sequence[Pixels]) -> onnx.ModelPr
         if {before, f"{before.split('_')[0]}_pool"} & read and before[:6] != after[:6]:
             continue
         reach = np.abs(arrays[f"{after}/kernel"]).max(axis=(0, 2, 3))
-        factors = _floored(largest[before]) ** _SHARE / _floored(reach) ** (1.0 - _SHARE)
-        factors /= np.exp(np.log(factors).mean())
+        factors = channel_factors(largest[before], reach)
         arrays[f"{before}/kernel"] /= factors[:, np.newaxis, np.newaxis, np.newaxis]
         arrays[f"{before}/bias"] /= factors
         arrays[f"{after}/kernel"] *= factors[:, np.newaxis, np.newaxis]
     for name, values in arrays.items():
         constants[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
     return model
-
-
-def _floored(ranges: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    return np.maximum(ranges, max(_FLOOR * float(ranges.max()), float(np.finfo(np.float32).tiny)))
 
 
 def _largest(

@@ -91,8 +91,11 @@ def test_a_stage_names_the_code_that_its_pipeline_uses_and_no_other(name: str) -
     files = {str(file_of(module).relative_to(PROJECT)) for module in modules_of(name, PIPELINES[name])}  # type: ignore[union-attr]
     own = f"src/lung_tumor/pipelines/{name}"
     used = {own if file.startswith(f"{own}/") else file for file in files}
-    if "src/lung_tumor/pages.py" in used:
-        used.add("src/lung_tumor/templates")
+    read = {
+        "src/lung_tumor/pages.py": "src/lung_tumor/templates",
+        "src/lung_tumor/int8_network.py": "src/lung_tumor/int8_ranges.json",
+    }
+    used |= {data for code, data in read.items() if code in used}
     named = code_in(STAGES[name])
     assert named == used, f"lacking: {sorted(used - named)}; not used: {sorted(named - used)}"
 

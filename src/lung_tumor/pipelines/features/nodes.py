@@ -13,6 +13,7 @@ from lung_tumor.classifier import Classifier
 from lung_tumor.computation import ComputationOptions, choose
 from lung_tumor.consistency import require_same_origin
 from lung_tumor.feature_store import FeatureStore
+from lung_tumor.frozen_pass import has_int8_ranges
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.network import every_cut
 from lung_tumor.pipelines.cohorts import gather
@@ -38,11 +39,13 @@ def remember_features(
         ``augmentation``, ``seed``, ``cuts`` and the numbers of ``pictures`` and ``slices`` (pictures and views).
     """
     require_same_origin(classifier.metadata, provenance)
+    cuts = every_cut(classifier.model)
+    chosen = choose(computation, int8_ranges=has_int8_ranges(classifier.model, cuts))
     facts: dict[str, Any] = {
-        "computation": dataclasses.asdict(choose(computation)),
+        "computation": dataclasses.asdict(chosen),
         "augmentation": dataclasses.asdict(augmentation),
         "seed": seed,
-        "cuts": [str(cut) for cut in every_cut(classifier.model)],
+        "cuts": [str(cut) for cut in cuts],
     }
     rows = accepted(manifest, TRAINING, VALIDATION)
     cohort = gather(rows, slices, classifier, facts, store, augmented=(TRAINING,))
