@@ -57,6 +57,7 @@ def main() -> None:
     machine, started = describe(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         result = {"date": date.today().isoformat(), "source": given.name, "quick": given.quick, "machine": machine}
+        result["precision"] = given.precision
         result |= _measure(given, Path(folder))
     result["seconds"] = round(time.perf_counter() - started)
     result["targets"] = training_report.targets(result)
@@ -75,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tiny phantom and few epochs")
     parser.add_argument("--full", action="store_true", help="measure 50 conventional epochs instead of extrapolating")
     parser.add_argument("--bfloat16", action="store_true", help="try bfloat16 where the processor only imitates it too")
+    parser.add_argument("--precision", default="auto", help="of our frozen pass, as features.computation.precision")
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     parser.add_argument("--out", default="", help="path of the results without suffix")
     for name in ("part", "arguments", "answer"):
@@ -132,6 +134,7 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
         for number in epochs if whole else (10,):
             store = folder / f"{files}-{augmented}-{number}.sqlite"
             ask = {**case, "views": _CHANGED_VIEWS if augmented else 0, "epochs": number, "store": str(store)}
+            ask["precision"] = given.precision
             cold = given.run("ours", **ask)
             warm = min(
                 (given.run("ours", **ask) for _ in range(1 if given.quick else 2)), key=lambda run: run["seconds"]
@@ -139,7 +142,7 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
             row["ours"].append({"epochs": number, "cold": cold, "warm": warm})
         row["compared"] = training_sides.compare(row["conventional"], row["ours"])
         rows.append(row)
-    case = {"folder": plan["folder"], "size": plan["size"], "store": str(folder / "folds.sqlite")}
+    case = {**plan, "store": str(folder / "folds.sqlite"), "precision": given.precision}
     crossed = {name: given.run("folds", **case) for name in ("cold", "warm")}
     judged = given.run("quality", **case, epochs=2 if given.quick else 10)
     return {
@@ -165,10 +168,9 @@ def measure_growth(given: argparse.Namespace, folder: Path, plan: Result) -> Res
     slices = PROJECT / f"data/01_raw/benchmark-growth-{plan['size']}-{training_data.drawing_digest()}"
     run("draw", folder=str(slices), count=sizes[-1], size=plan["size"])
     rows = []
+    case = {"slices": str(slices), "size": plan["size"], "precision": given.precision}
     for count in tqdm(sizes, desc="Growth"):
-        rows.append(
-            given.run("growth", slices=str(slices), count=count, size=plan["size"], store=str(folder / f"{count}.db"))
-        )
+        rows.append(given.run("growth", **case, count=count, store=str(folder / f"{count}.db")))
     return {"sizes": rows}
 
 

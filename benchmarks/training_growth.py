@@ -11,7 +11,7 @@ import numpy as np
 from training_data import SEED, phantom_path, read, weights
 
 
-def grow(slices: str, count: int, size: int, store: str) -> dict[str, Any]:
+def grow(slices: str, count: int, size: int, store: str, precision: Any) -> dict[str, Any]:
     """Send ``count`` drawn slices through the frozen pass and an empty store, and fit ten epochs of the head on them."""
     from lung_tumor import fitting, network
     from lung_tumor.computation import ComputationOptions, choose
@@ -23,7 +23,7 @@ def grow(slices: str, count: int, size: int, store: str) -> dict[str, Any]:
     paths = [phantom_path(Path(slices), index) for index in range(count)]
     labels = np.array([path.stem.endswith("normal") for path in paths], np.int64)
     model = network.load_base(network.build(2, network.NetworkOptions(), size, SEED), weights())
-    computation = choose(ComputationOptions(), int8_ranges=True)
+    computation = choose(ComputationOptions(precision=precision), int8_ranges=True)
     engine = frozen_pass(model, network.cuts(model), computation)
     remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
     started = time.perf_counter()

@@ -25,7 +25,7 @@ Fit = Callable[[Values, Labels, Values, int], Values]
 """Features and classes to learn from, features to judge, a seed; gives probabilities."""
 
 
-def quality(folder: str, size: int, store: str, epochs: int) -> dict[str, Any]:
+def quality(folder: str, size: int, store: str, epochs: int, precision: Any) -> dict[str, Any]:
     """Macro AUC of both heads over the seeds: pooled over the manifest's grouped folds, and on the test split."""
     from lung_tumor import network
     from lung_tumor.computation import ComputationOptions, choose
@@ -51,7 +51,10 @@ def quality(folder: str, size: int, store: str, epochs: int) -> dict[str, Any]:
         return remembered.read(range(len(paths)))[0]
 
     # Each side learns from what it would compute itself: the conventional recipe has float32 alone.
-    ours, theirs = activations(four, ComputationOptions()), activations(five, ComputationOptions(precision="float32"))
+    ours, theirs = (
+        activations(four, ComputationOptions(precision=precision)),
+        activations(five, ComputationOptions(precision="float32")),
+    )
     sides = {
         "conventional": (theirs, partial(_conventional_head, classes=classes, epochs=epochs)),
         "ours": (ours, partial(_our_head, classes=classes, epochs=epochs)),

@@ -97,7 +97,7 @@ def _augmentation() -> Any:
     )
 
 
-def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str) -> dict[str, Any]:
+def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str, precision: Any) -> dict[str, Any]:
     """Frozen pass through the store, then the head: what training does by default, for so many epochs.
 
     With views, an epoch goes over every slice and all its views; validation is never changed.
@@ -120,7 +120,7 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
     tensors = weights()
     clock.stop()
     model = network.load_base(network.build(len(classes_of(root)), network.NetworkOptions(), size, SEED), tensors)
-    computation = choose(ComputationOptions(), int8_ranges=True)
+    computation = choose(ComputationOptions(precision=precision), int8_ranges=True)
     engine = frozen_pass(model, network.cuts(model), computation)
     clock.stop()
     slices = [partial(_view, path, number, options) for number in range(views + 1) for path in seen]
@@ -155,7 +155,7 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
     }
 
 
-def folds(folder: str, size: int, store: str) -> dict[str, Any]:
+def folds(folder: str, size: int, store: str, precision: Any) -> dict[str, Any]:
     """Time of cross-validation of the head over one file of each picture, on the manifest's grouped folds."""
     import keras  # noqa: F401 - imports are not timed
 
@@ -176,7 +176,7 @@ def folds(folder: str, size: int, store: str) -> dict[str, Any]:
     paths, labels = [path for found, _ in parts for path in found], np.concatenate([found for _, found in parts])
     clock = _Clock()
     model = network.build(len(classes_of(root)), network.NetworkOptions(), size, SEED)
-    computation = choose(ComputationOptions(), int8_ranges=True)
+    computation = choose(ComputationOptions(precision=precision), int8_ranges=True)
     engine = frozen_pass(network.load_base(model, weights()), network.cuts(model), computation)
     remembered = Remembered([partial(read, path) for path in paths], engine, FeatureStore(Path(store), 2**32))
     computed = remembered.compute("Frozen pass")

@@ -39,8 +39,8 @@ class ComputationOptions:
     Attributes:
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``; with all but the first, convolutions
             multiply in so many bits and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it
-            (float16 on a GPU that does not), int8 on one that computes in that (VNNI) and for the ImageNet weights, whose
-            ranges are known, float32 elsewhere.
+            (float16 on a GPU that does not), float32 elsewhere; never int8, which needs a processor with VNNI and weights
+            whose ranges are known, and decides otherwise on one slice in a hundred (docs/adr/0006).
         engine: ``auto``, ``keras``, ``mnn`` or ``onnxruntime``. MNN computes on processors in float32, ONNX Runtime there in
             int8, Keras everywhere in all else; ``auto`` takes MNN where float32 is asked for and it is installed.
     """
@@ -93,7 +93,7 @@ def choose(options: ComputationOptions, *, int8_ranges: bool) -> Computation:
         return Computation("keras", options.precision)
     if options.precision == "float32" and options.engine == "keras":
         return Computation("keras", "float32")
-    return _best(options, on_gpu=has_gpu(), int8_ranges=int8_ranges)
+    return _best(options, on_gpu=has_gpu())
 
 
 def require_here(computation: Computation) -> Computation:
@@ -128,14 +128,12 @@ def _int8(int8_ranges: bool) -> Computation:
     return Computation("onnxruntime", "int8")
 
 
-def _best(options: ComputationOptions, *, on_gpu: bool, int8_ranges: bool) -> Computation:
+def _best(options: ComputationOptions, *, on_gpu: bool) -> Computation:
     if options.precision == "auto":
         if on_gpu:
             return Computation("keras", "bfloat16" if gpu_computes_bfloat16() else "float16")
         if processor_computes_bfloat16():
             return Computation("keras", "bfloat16")
-        if options.engine == "auto" and int8_ranges and processor_computes_int8():
-            return Computation("onnxruntime", "int8")
     faster = options.engine == "auto" and not on_gpu and has_mnn()
     return Computation("mnn" if faster else "keras", "float32")
 
