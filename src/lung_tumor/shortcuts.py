@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
-from lung_tumor.bootstrap import Indices, Interval, Statistic, few_groups, group_bootstrap
+from lung_tumor.bootstrap import Indices, Interval, Statistic, group_bootstrap
 from lung_tumor.errors import LeakError
 from lung_tumor.metrics import Labels, Probabilities, class_indices
 from lung_tumor.options import require_types
@@ -289,8 +289,6 @@ def _undefined(rows: pd.DataFrame, classes: Sequence[str]) -> str:
     """Why the classes of these pictures cannot be told apart by cross-validation; empty if they can."""
     if len(classes) < 2:
         return f"{len(classes)} class(es): there is nothing to tell apart"
-    if reason := few_groups(rows["group"].tolist(), rows["label"].tolist()):
-        return reason
     groups = rows.groupby("label")["group"].nunique()
     if small := [f"{label}: {count}" for label, count in groups.items() if count < _FEWEST]:
         return f"too few independent groups ({', '.join(small)}; {_FEWEST} are needed)"
