@@ -340,7 +340,10 @@ def test_of_few_groups_the_figures_stand_without_intervals() -> None:
     assert (facts["network"]["auc"], facts["trivial"]["auc"]) == (1.0, 0.0)
     assert facts["network"]["interval"]["low"] is facts["difference"]["interval"]["low"] is None
     assert facts["clearly_above"] is False
-    assert facts["reason"] == "class sick has 2 groups, class well has 1 group; an interval needs 5"
+    reason = "class sick has 2 groups, class well has 1 group; an interval needs 5"
+    assert facts["reason"] == reason
+    assert facts["sentence"].count(reason) == 1
+    assert facts["sentence"].endswith(f"the difference from chance is 0.50 (no intervals: {reason}).")
 
 
 def test_a_network_at_chance_is_not_above_numbers_below_chance() -> None:

@@ -129,7 +129,9 @@ def undefined_figures(labels: Labels, predicted: Labels, classes: Sequence[str])
         predicted: (n,) index of the class it was given.
         classes: class names.
     """
-    found = {} if np.ptp(predicted) else {f"MCC: every slice was given {classes[predicted[0]]}": ("mcc",)}
+    found: dict[str, tuple[str, ...]] = {}
+    if not np.ptp(predicted):
+        found[f"MCC: every slice was given {classes[predicted[0]]}"] = ("mcc",)
     for index, name in enumerate(classes):
         own = f"per_class.{name}"
         rankings = tuple(f"{own}.{figure}" for figure in RANKINGS)
