@@ -7,8 +7,18 @@ from math import erf
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from lung_tumor.bootstrap import Indices, Interval, few_groups, group_bootstrap, interval_of, resamples
+from lung_tumor.bootstrap import (
+    FEWEST_GROUPS,
+    Indices,
+    Interval,
+    exact_share,
+    few_groups,
+    group_bootstrap,
+    interval_of,
+    resamples,
+)
 from lung_tumor.roc import area
 
 GROUPS = ["a", "a", "a", "b", "c", "c", "d", "e", "m", "m"]
@@ -114,12 +124,57 @@ def test_many_undefined_draws_leave_no_interval() -> None:
     assert json.loads(json.dumps(found.to_dict()))["low"] is None
 
 
-def test_a_class_of_one_group_has_no_interval_and_is_named() -> None:
-    groups, classes = ["a", "a", "b", "c"], ["few", "few", "many", "many"]
-    found = group_bootstrap(groups, classes, lambda indices: 0.5, 10, seed=1)
+def test_a_class_of_few_groups_has_no_interval_and_is_named_however_many_slices_it_has() -> None:
+    groups, classes = [*"aabbb", *"cdefg"], ["normal"] * 5 + ["sick"] * 5
+    found = group_bootstrap(groups, classes, lambda indices: float(indices.mean()), 10, seed=1)
     assert (found.low, found.high, found.draws) == (None, None, 0)
-    assert found.reason == "few: a single group, an interval needs at least two of every class"
-    assert few_groups(["a", "b"], ["x", "x"]) == ""
+    assert found.reason == "class normal has 2 groups; an interval needs 5"
+    assert few_groups(["a", "b"], ["x", "y"]) == "class x has 1 group, class y has 1 group; an interval needs 5"
+    assert FEWEST_GROUPS == 5
+    assert few_groups([*"abcd"], ["x"] * 4) != ""
+    assert few_groups([*"abcde"], ["x"] * 5) == ""
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5, 30])
+def test_a_share_of_all_or_nothing_has_clopper_and_pearson_s_interval_over_groups(groups: int) -> None:
+    names = [f"g{row // 3}" for row in range(3 * groups)]
+    every = exact_share(np.ones(3 * groups, dtype=bool), names, ["x"] * len(names))
+    none = exact_share(np.zeros(3 * groups, dtype=bool), names, ["x"] * len(names))
+    expected = binomtest(groups, groups).proportion_ci(method="exact")
+    assert every is not None
+    assert none is not None
+    assert (every.low, every.high) == pytest.approx((expected.low, expected.high))
+    assert (none.low, none.high) == pytest.approx((0.0, 1.0 - expected.low))
+    assert every.reason == f"exact interval, as all slices of {groups} group{'s' if groups > 1 else ''} agree"
+
+
+def test_any_other_share_has_no_exact_interval() -> None:
+    assert exact_share(np.array([True, False]), ["a", "b"], ["x", "x"]) is None
+    assert exact_share(np.array([], dtype=bool), [], []) is None
+
+
+def test_a_class_of_few_groups_and_many_slices_holds_the_exact_interval_wide() -> None:
+    # Half of the slices lie in two groups of one class: as if there were four groups; the other class's sixty add nothing.
+    groups, classes = [f"g{row}" for row in range(60)] + ["m"] * 30 + ["n"] * 30, ["sick"] * 60 + ["normal"] * 60
+    found = exact_share(np.ones(120, dtype=bool), groups, classes)
+    assert found is not None
+    assert found.low == pytest.approx(0.025**0.25)
+    # Where the classes are as many slices as groups it is that of all groups together.
+    even = exact_share(np.ones(90, dtype=bool), [f"g{row}" for row in range(90)], ["sick"] * 60 + ["normal"] * 30)
+    assert even is not None
+    assert even.low == pytest.approx(0.025 ** (1 / 90))
+
+
+def test_the_exact_interval_of_two_classes_holds_the_truth_whichever_class_is_at_fault() -> None:
+    # 4 groups of one slice, 2 of ten: the worst truths that are seen without any fault in more than 2.5 % of studies.
+    groups, classes = [*"abcd", *("m" * 10), *("n" * 10)], ["x"] * 4 + ["y"] * 20
+    found = exact_share(np.ones(24, dtype=bool), groups, classes)
+    assert found is not None
+    assert found.low is not None
+    chances = np.linspace(0.001, 1.0, 1000)
+    first, second = np.meshgrid(chances, chances)
+    seen = first**4 * second**2 > 0.025
+    assert ((4 * first + 20 * second) / 24)[seen].min() >= found.low - 1e-9
 
 
 @pytest.mark.parametrize(
@@ -127,7 +182,7 @@ def test_a_class_of_one_group_has_no_interval_and_is_named() -> None:
     [
         ([], [], 10, "received 0 and 0"),
         (["a", "b"], ["x"], 10, "received 2 and 1"),
-        (["a", "b"], ["x", "x"], 0, "draws must be at least 1, received 0"),
+        ([*"abcde"], ["x"] * 5, 0, "draws must be at least 1, received 0"),
     ],
 )
 def test_what_cannot_be_drawn_from_is_named(groups: list[str], classes: list[str], draws: int, message: str) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lung_tumor.calibration import HOTTEST, calibrated, calibration_error, fit_temperature, reliability
+from lung_tumor.calibration import (
+    HOTTEST,
+    calibrated,
+    calibration_error,
+    error_by_chance,
+    fit_temperature,
+    reliability,
+)
 
 
 def overconfident(size: int, times: float, seed: int, count: int = 2) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +117,48 @@ def test_reliability_worked_by_hand() -> None:
         approx({"low": 0.9, "high": 1.0, "count": 15, "confidence": 0.9, "accuracy": 0.6}),
     ]
     assert calibration_error(labels, probabilities) == approx(0.5 * 0.2 + 0.5 * 0.3)
+
+
+def test_the_calibration_error_of_three_classes_is_that_of_a_table_worked_by_hand() -> None:
+    # 45 slices, three bins of 15 by confidence, of the class that is predicted:
+    #   confidence  0.40 ×  8, 0.45 × 7   mean 6.35 / 15    right  9    gap  9.00 -  6.35 = 2.65
+    #               0.60 × 10, 0.66 × 5   mean 9.30 / 15    right  6    gap  6.00 -  9.30 = 3.30, too sure
+    #               0.90 ×  5, 0.96 × 10  mean 14.1 / 15    right 15    gap 15.00 - 14.10 = 0.90
+    # (2.65 + 3.30 + 0.90) / 45 = 6.85 / 45
+    confidences = [0.4] * 8 + [0.45] * 7 + [0.6] * 10 + [0.66] * 5 + [0.9] * 5 + [0.96] * 10
+    right = [True] * 9 + [False] * 6 + [False] * 9 + [True] * 6 + [True] * 15
+    predicted = np.arange(45) % 3
+    probabilities = np.full((45, 3), 0.0)
+    for row, (confidence, given) in enumerate(zip(confidences, predicted, strict=True)):
+        probabilities[row] = (1.0 - confidence) / 2.0
+        probabilities[row, given] = confidence
+    labels = np.where(right, predicted, (predicted + 1) % 3)
+    order = np.random.default_rng(1).permutation(45)
+    assert calibration_error(labels[order], probabilities[order]) == pytest.approx(6.85 / 45)
+
+
+def test_the_error_by_chance_is_that_of_labels_drawn_from_the_probabilities() -> None:
+    _, probabilities = overconfident(60, 1.0, seed=8, count=3)
+    rng = np.random.default_rng(2)
+    drawn = []
+    for _ in range(2_000):
+        labels = (probabilities.cumsum(axis=1) < rng.random(60)[:, None]).sum(axis=1)
+        drawn.append(calibration_error(labels, probabilities))
+    found = error_by_chance(probabilities, seed=1, draws=2_000)
+    assert (found["median"], found["high"]) == pytest.approx(tuple(np.quantile(drawn, [0.5, 0.95])), abs=0.006)
+
+
+def test_the_error_by_chance_of_one_bin_is_the_half_normal_s() -> None:
+    # 400 slices of confidence 0.8: the share right has a standard deviation of 0.02, its distance a median of 0.6745 of them.
+    found = error_by_chance(np.tile([0.8, 0.2], (400, 1)), seed=1, draws=4_000)
+    assert found["median"] == pytest.approx(0.6745 * 0.02, abs=0.002)
+    assert found["high"] == pytest.approx(1.96 * 0.02, abs=0.003)
+
+
+def test_the_error_by_chance_falls_with_the_slices_and_is_none_for_the_certain() -> None:
+    few, many = (error_by_chance(overconfident(size, 1.0, seed=1)[1], seed=1) for size in (60, 2_000))
+    assert many["high"] < few["median"] / 2
+    assert error_by_chance(np.tile([1.0, 0.0], (50, 1)), seed=1) == {"median": 0.0, "high": 0.0}
 
 
 @pytest.mark.parametrize(

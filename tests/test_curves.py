@@ -39,14 +39,15 @@ def test_the_bands_hold_the_curves_they_are_drawn_around() -> None:
 
 
 def test_a_band_by_hand() -> None:
-    # Two groups of positives, at 0.9 and 0.3, and two of negatives, both at 0.5: a draw ranks 0, 1 or 2 of 2 positives above.
-    positive, scores = np.array([True, True, False, False]), np.array([0.9, 0.3, 0.5, 0.5])
-    band = curves.roc_band(positive, scores, list("abcd"), 400, 0)
+    # Five groups of positives, four at 0.9 and one at 0.3, and five of negatives, all at 0.5: of five positives drawn 2.5 %
+    # of draws have at most two at 0.9 (0.7 % one, 5.8 % two), and a third have five.
+    positive, scores = np.arange(10) < 5, np.array([0.9] * 4 + [0.3] + [0.5] * 5)
+    band = curves.roc_band(positive, scores, list("abcdefghij"), 400, 0)
     assert band is not None
-    assert (band.low[0], band.high[0]) == (0.0, 1.0)
-    precision = curves.precision_recall_band(positive, scores, list("abcd"), 400, 0)
+    assert (band.low[0], band.high[0]) == (0.4, 1.0)
+    precision = curves.precision_recall_band(positive, scores, list("abcdefghij"), 400, 0)
     assert precision is not None
-    # Full recall takes one of both positives 0.9 alone (precision 1), else everything: 1 / 2.
+    # Full recall takes those at 0.9 alone (precision 1) if all five drawn are, else everything: 1 / 2.
     assert (precision.low[-1], precision.high[-1]) == (0.5, 1.0)
 
 
@@ -60,11 +61,12 @@ def test_copies_do_not_narrow_a_band() -> None:
     assert ratio == pytest.approx(1.0, abs=0.1)
 
 
-@pytest.mark.parametrize("groups", [["a", "a", "b", "c"], ["a", "b", "c", "c"]])
-def test_a_single_group_on_one_side_has_no_band(groups: list[str]) -> None:
-    positive = np.array([True, True, False, False])
-    assert curves.roc_band(positive, np.arange(4.0), groups, 10, 0) is None
-    assert curves.precision_recall_band(positive, np.arange(4.0), groups, 10, 0) is None
+@pytest.mark.parametrize("groups", ["aabcdfghij", "abcdefghii"])
+def test_few_groups_on_one_side_have_no_band(groups: str) -> None:
+    positive = np.arange(10) < 5
+    assert curves.roc_band(positive, np.arange(10.0), list("abcdefghij"), 10, 0) is not None
+    assert curves.roc_band(positive, np.arange(10.0), list(groups), 10, 0) is None
+    assert curves.precision_recall_band(positive, np.arange(10.0), list(groups), 10, 0) is None
 
 
 def test_one_side_alone_has_no_band() -> None:

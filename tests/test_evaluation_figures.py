@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from lung_tumor import evaluation_figures as drawn
-from lung_tumor.evaluation_figures import Predictions, coverage_curve
+from lung_tumor.evaluation_figures import Predictions
+from lung_tumor.operating_point import OperatingPointOptions, choose, coverage_curve, judge
 from tests.support.evaluations import bins, evaluation, measured, point, predicted
 
 Draw = Callable[..., Figure]
@@ -29,7 +31,7 @@ def precision_recall(classes: int = 2, *, synthetic: bool = False) -> Figure:
 
 
 def reliability(classes: int = 2, *, synthetic: bool = False) -> Figure:
-    errors = {"before": 0.08, "after": None}
+    errors = {"before": 0.08, "after": 0.034}
     return drawn.reliability(bins(0.1), bins(), errors, synthetic=synthetic, caution=["few groups"])
 
 
@@ -91,18 +93,20 @@ def test_a_perfect_ranking_runs_through_the_upper_left_corner() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
     predictions = Predictions(("a", "b"), np.array([0, 0, 1, 1]), probabilities, ("g", "h", "i", "j"))
     found = measured(predictions)["network"]
-    figure = drawn.roc(predictions, found, None, synthetic=False, draws=20)
+    figure = drawn.roc(predictions, found, point(predictions, "b"), synthetic=False, draws=20)
     assert [0.0, 1.0] in figure.axes[0].lines[1].get_xydata().tolist()
     assert "a: AUC 1.000" in labels(figure)[1]
 
 
-def test_a_class_without_slices_has_no_curve_and_a_single_group_no_band() -> None:
+def test_a_class_without_slices_has_no_curve_and_few_groups_no_band() -> None:
     predictions = Predictions(("a", "b", "c"), np.array([0, 0, 1, 1]), np.full((4, 3), 1 / 3), ("g", "g", "h", "i"))
     found = measured(predictions)["network"]
-    figure = drawn.roc(predictions, found, None, synthetic=False, draws=20)
+    figure = drawn.roc(predictions, found, point(predictions, "c"), synthetic=False, draws=20)
     assert [label.partition(":")[0] for label in labels(figure)] == ["chance", "a", "b"]
     assert len(figure.axes[0].collections) == 0
-    assert len(labels(drawn.precision_recall(predictions, found, None, synthetic=False, draws=20))) == 3
+    assert figure.axes[0].get_title() == "ROC, test slices, too few groups for a band"
+    assert roc().axes[0].get_title() == "ROC, test slices, 95 % band"
+    assert len(labels(drawn.precision_recall(predictions, found, "c", synthetic=False, draws=20))) == 3
 
 
 def test_the_reliability_diagram_draws_filled_bins_and_all_counts() -> None:
@@ -112,24 +116,19 @@ def test_the_reliability_diagram_draws_filled_bins_and_all_counts() -> None:
     np.testing.assert_allclose(before.lines[1].get_ydata(), [0.45, 0.55, 0.65, 0.75, 0.85])
     assert counts.patches[0].get_data().values.tolist() == [0, 0, 0, 0, 0, 3, 6, 9, 12, 15]
     assert "expected calibration error 0.080" in before.get_title()
-    assert "expected calibration error undefined" in after.get_title()
+    assert "expected calibration error 0.034" in after.get_title()
 
 
-def test_coverage_by_hand() -> None:
-    # Threshold 0.5, band 0.4 to 0.6: 0.45 (wrong) lies halfway in the band, 0.8 (wrong) halfway from it to 1, 0.1 and 0.9 on.
-    suspicions = np.array([0.1, 0.45, 0.8, 0.9])
-    diseased = np.array([False, True, False, True])
-    chosen = {"threshold": 0.5, "low": 0.4, "high": 0.6}
-    shares, errors = coverage_curve(diseased, suspicions, chosen)
-    np.testing.assert_allclose(shares[:3], [1.0, 0.75, 0.5])
-    np.testing.assert_allclose(errors[:3], [0.5, 1 / 3, 0.0])
-
-
-def test_the_chosen_band_lies_on_the_coverage_curve_and_is_what_the_metrics_say() -> None:
+def test_the_coverage_drawn_is_that_of_the_metrics_and_the_chosen_band_lies_on_it() -> None:
     predictions = predicted(slices=200)
-    reached = point(predictions)["test"]
-    axes = drawn.coverage(predictions, point(predictions), synthetic=False).axes[0]
-    curve, _, marked = axes.lines
+    given = predictions.labels, predictions.probabilities, predictions.groups, predictions.classes
+    chosen = choose(*given, OperatingPointOptions(0.9, 0.2))
+    rows = coverage_curve(chosen, predictions.labels, predictions.probabilities, predictions.classes)
+    reached = judge(chosen, *given, 20, 1)
+    axes = drawn.coverage(predictions, {**asdict(chosen), "coverage": rows}, synthetic=False).axes[0]
+    curve, whole, marked = axes.lines
+    np.testing.assert_allclose(curve.get_xydata(), [(row["coverage"], row["error"]) for row in rows])
+    assert whole.get_xydata().tolist() == [[1.0, rows[-1]["error"]]]
     (share,), (error,) = marked.get_data()
     assert share == pytest.approx(1 - reached["referred"]["value"])
     assert error == pytest.approx(reached["error_when_answered"]["value"])

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lung_tumor.evaluation_figures import Predictions
 from lung_tumor.evaluation_tables import Cell, FigureTable, figure_table
 from tests.support.evaluations import measured, predicted
 
 
 def cells(table: FigureTable, block: int, title: str) -> tuple[Cell, ...]:
     return dict(table.blocks[block].rows)[title]
+
+
+def without(reason: str) -> dict[str, Any]:
+    """An interval that there is none of."""
+    return {"low": None, "high": None, "draws": 0, "undefined": 0, "reason": reason}
 
 
 def given() -> dict[str, Any]:
@@ -38,7 +45,7 @@ def test_a_cell_holds_value_and_interval() -> None:
 def test_what_is_undefined_has_a_dash_and_a_note_that_says_why() -> None:
     found = given()
     found["network"]["per_class"]["normal"]["precision"] = None
-    found["network"]["undefined"] = ["recall of adenocarcinoma: no slice", "precision of normal: never predicted"]
+    found["network"]["intervals"]["per_class.normal.precision"] = without("precision of normal: never predicted")
     table = figure_table(found)
     cell = cells(table, 3, "precision")[0]
     assert cell.value == "–"
@@ -48,13 +55,36 @@ def test_what_is_undefined_has_a_dash_and_a_note_that_says_why() -> None:
 
 def test_equal_reasons_share_a_note_and_a_missing_interval_is_explained() -> None:
     found = given()
-    none = {"low": None, "high": None, "draws": 0, "undefined": 0, "reason": "a single group"}
-    found["network"]["intervals"] |= {"accuracy": none, "mcc": none}
+    found["network"]["intervals"] |= {"accuracy": without("a single group"), "mcc": without("a single group")}
     table = figure_table(found)
     first, second = (cells(table, 0, title)[0] for title in ("accuracy", "Matthews correlation"))
     assert first.notes == second.notes
     assert table.notes[first.notes] == "no interval: a single group"
     assert first.interval == ""
+
+
+def test_a_reason_beside_an_interval_is_a_note_too() -> None:
+    found = given()
+    ends = {"low": 0.4, "high": 1.0, "draws": 20, "undefined": 1, "reason": "1 of 20 draws left the figure undefined"}
+    found["network"]["intervals"]["per_class.normal.recall"] = ends
+    table = figure_table(found)
+    cell = cells(table, 3, "recall (sensitivity)")[0]
+    assert cell.interval == "0.400 to 1.000"
+    assert table.notes[cell.notes] == ends["reason"]
+    assert cell.text.endswith(f"(0.400 to 1.000) [{cell.notes}]")
+
+
+def test_a_class_whose_name_holds_another_s_gets_its_own_reason() -> None:
+    labels = np.repeat([0, 2], 10)
+    shown = np.where(labels[:, None] == 0, [[0.7, 0.1, 0.2]], [[0.2, 0.1, 0.7]])
+    predictions = Predictions(("abnormal", "normal", "odd"), labels, shown, tuple(f"g{row}" for row in range(20)))
+    table = figure_table(measured(predictions, draws=20))
+    # "normal", the second block of classes, is within "abnormal", the first: nothing is wrong with that one.
+    assert table.notes[cells(table, 3, "precision")[0].notes] == "no interval: precision of normal: never predicted"
+    assert table.notes[cells(table, 2, "precision")[0].notes] == "exact interval, as all slices of 10 groups agree"
+    assert table.notes[cells(table, 3, "ROC AUC")[0].notes].startswith(
+        "undefined: recall, ROC AUC and average precision"
+    )
 
 
 def test_the_majority_needs_no_note_for_saying_the_same_in_every_draw() -> None:
@@ -69,8 +99,7 @@ def test_without_numbers_there_is_no_column_for_them() -> None:
 def test_notes_have_letters_beyond_z() -> None:
     found = measured(predicted(3), draws=20)
     for number, interval in enumerate(found["network"]["intervals"]):
-        none = {"low": None, "high": None, "draws": 0, "undefined": 0, "reason": f"reason {number}"}
-        found["network"]["intervals"][interval] = none
+        found["network"]["intervals"][interval] = without(f"reason {number}")
     letters = list(figure_table(found).notes)
     assert letters[25:28] == ["z", "aa", "bb"]
     assert len(set(letters)) == len(letters) == 8 + 4 + 18

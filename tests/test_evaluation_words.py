@@ -31,19 +31,17 @@ def _ends(value: float) -> dict[str, Any]:
     return {"low": round(value - 0.1, 3), "high": round(min(1.0, value + 0.1), 3), "reason": ""}
 
 
-def test_the_headline_counts_what_was_found_and_what_alarmed() -> None:
-    found = reached(sensitivity=28 / 30, specificity=27 / 30, referred=0.05)
-    assert words.headline(found) == "28 of 30 adenocarcinoma slices found, false alarm on 3 of 30 normal slices"
+def test_the_opening_counts_what_lies_above_the_operating_point() -> None:
+    found = reached(sensitivity=28 / 30, specificity=27 / 30)
     told = " ".join(words.opening(found))
     assert (
         "gave 28 of 30 adenocarcinoma slices a suspicion above the operating point: 93 % (95 % interval 83 to" in told
     )
     assert "and 3 of 30 normal slices too: 10 % (95 % interval 0 to 20 %)" in told
-    assert "It is uncertain about 5 % of them and refers these." in told
 
 
 def test_the_headline_counts_the_answers_that_readers_get() -> None:
-    found = reached(sensitivity=28 / 30, specificity=27 / 30, referred=0.05)
+    found = metrics()
     found["operating_point"]["answers"] = {
         "adenocarcinoma": {"suspected": 26, "clear": 1, "uncertain": 2, "refused": 1},
         "normal": {"clear": 24, "suspected": 2, "uncertain": 4},
@@ -62,13 +60,6 @@ def test_a_model_that_is_not_served_is_not_called_served() -> None:
     found["promotion"] = found["promotion"] | {"promoted": False}
     assert words.served(found).startswith("This model is not served: the champion stays.")
     assert "The model judged here is not served: the champion stays." in words.caveats(found, AUDIT)
-
-
-def test_without_an_operating_point_the_headline_counts_right_answers() -> None:
-    found = metrics() | {"operating_point": None}
-    right = round(60 * found["test"]["network"]["accuracy"])
-    assert words.headline(found) == f"{right} of 60 test slices named rightly"
-    assert f"the network named {right} rightly" in words.opening(found)[0]
 
 
 def test_a_test_without_one_side_says_so() -> None:
@@ -150,10 +141,35 @@ def test_neighbours_are_counted_in_words(number: int, text: str) -> None:
 
 
 def test_undefined_shares_are_named() -> None:
-    assert words.share({"value": None, "interval": None}) == "undefined (not measured)"
+    none = {"low": None, "high": None, "reason": "no slice to measure it on"}
+    assert words.share({"value": None, "interval": none}) == "undefined (no slice to measure it on)"
     assert words.share({"value": 0.5, "interval": {"low": None, "reason": "a single group"}}) == (
         "50 % (no interval: a single group)"
     )
+
+
+def test_what_to_know_about_an_interval_is_told_beside_its_ends() -> None:
+    exact = {"low": 0.782, "high": 1.0, "reason": "exact interval, as all slices of 15 groups agree"}
+    told = "(95 % interval 78 to 100 %; exact interval, as all slices of 15 groups agree)"
+    assert words.share({"value": 1.0, "interval": exact}) == f"100 % {told}"
+    found = metrics()
+    found["operating_point"]["test"]["specificity"] = {"value": 1.0, "interval": exact}
+    assert "0 % (95 % interval 0 to 22 %; exact interval, as all slices of 15 groups agree" in words.opening(found)[0]
+
+
+def test_the_calibration_error_stands_beside_that_of_a_calibrated_network_by_chance() -> None:
+    found = metrics()
+    told = words.calibration(found)
+    assert told[-1].startswith(
+        "A perfectly calibrated network as sure of its answers would by chance alone have an error of 0.048 (median) on 60 "
+        "independent slices, and of more than 0.093 in 5 % of such samples"
+    )
+    found["cross_validation"] = {"slices": 1234}
+    found["calibration"] |= {"cross_validation": 0.021}
+    found["calibration"]["by_chance"]["cross_validation"] = {"median": 0.012, "high": 0.02}
+    told = words.calibration(found)
+    assert told[-2].endswith("expected calibration error 0.021.")
+    assert "0.012 (median) on 1,234 independent slices, and of more than 0.020 in 5 %" in told[-1]
 
 
 def test_training_is_told_in_words() -> None:

@@ -190,8 +190,11 @@ def test_what_a_point_reaches_is_worked_by_hand() -> None:
     assert values == pytest.approx(
         {"sensitivity": 2 / 4, "specificity": 3 / 5, "referred": 3 / 9, "error_when_answered": 3 / 6}
     )
-    for row in found.values():
-        assert row["interval"]["low"] <= row["value"] <= row["interval"]["high"]
+    # Four with disease and five without, each a group: the latter are enough to draw from.
+    assert found["specificity"]["interval"]["low"] <= 3 / 5 <= found["specificity"]["interval"]["high"]
+    for name in ("sensitivity", "referred"):
+        few = "class adenocarcinoma has 4 groups; an interval needs 5"
+        assert (found[name]["interval"]["low"], found[name]["interval"]["reason"]) == (None, few)
     assert json.loads(json.dumps(found)) == found
 
 
@@ -199,10 +202,17 @@ def test_a_figure_without_slices_is_undefined_and_says_why_it_has_no_interval() 
     labels, probabilities, groups = slices([], [0.1, 0.2, 0.3])
     found = judge(POINT, labels, probabilities, groups, CLASSES, 50, 1)
     assert found["sensitivity"]["value"] is None
-    assert found["sensitivity"]["interval"]["reason"] == "50 of 50 draws left the figure undefined"
-    alone = judge(POINT, labels, probabilities, ["g"] * 3, CLASSES, 50, 1)
-    assert alone["specificity"]["value"] == 1.0
-    assert "a single group" in alone["specificity"]["interval"]["reason"]
+    assert found["sensitivity"]["interval"]["reason"] == "no slice to measure it on"
+
+
+def test_what_is_answered_alone_must_lie_in_groups_enough() -> None:
+    # Of the slices with disease all but two are referred, so that the errors among answers rest on these two groups.
+    labels, probabilities, groups = slices([0.5] * 10 + [0.9, 0.1], [0.1] * 10 + [0.9])
+    found = judge(POINT, labels, probabilities, groups, CLASSES, 50, 1)
+    assert found["sensitivity"]["interval"]["low"] is not None
+    assert found["error_when_answered"]["interval"]["reason"] == (
+        "class adenocarcinoma has 2 groups; an interval needs 5"
+    )
 
 
 def test_a_share_of_all_or_nothing_has_the_exact_interval_of_its_groups() -> None:
@@ -213,8 +223,9 @@ def test_a_share_of_all_or_nothing_has_the_exact_interval_of_its_groups() -> Non
     assert found["sensitivity"]["interval"]["low"] == pytest.approx(0.4782, abs=1e-4)
     assert found["sensitivity"]["interval"]["high"] == 1.0
     assert found["error_when_answered"]["interval"]["low"] == 0.0
-    assert found["error_when_answered"]["interval"]["high"] == pytest.approx(1 - 0.025 ** (1 / 8))
-    assert found["sensitivity"]["interval"]["reason"].startswith("all 5 group(s) agree")
+    # Four of ten slices lie in three groups: as if there were 3 / 0.4 groups.
+    assert found["error_when_answered"]["interval"]["high"] == pytest.approx(1 - 0.025 ** (0.4 / 3))
+    assert found["sensitivity"]["interval"]["reason"] == "exact interval, as all slices of 5 groups agree"
 
 
 def test_the_error_over_coverage_is_worked_by_hand() -> None:
@@ -223,6 +234,16 @@ def test_the_error_over_coverage_is_worked_by_hand() -> None:
     found = coverage_curve(POINT, labels, probabilities, CLASSES)
     rounded = [(round(row["coverage"], 6), round(row["error"], 6)) for row in found]
     assert rounded == [(0.4, 0.0), (0.6, round(1 / 3, 6)), (1.0, 0.6)]
+
+
+def test_the_chosen_band_is_a_point_of_the_curve() -> None:
+    for seed in range(20):
+        labels, probabilities, groups = drawn(seed)
+        point = choose(labels, probabilities, groups, CLASSES, OperatingPointOptions(0.9, 0.2))
+        reached = judge(point, labels, probabilities, groups, CLASSES, 20, 1)
+        here = (1 - reached["referred"]["value"], reached["error_when_answered"]["value"])
+        curve = [(row["coverage"], row["error"]) for row in coverage_curve(point, labels, probabilities, CLASSES)]
+        assert any(row == pytest.approx(here) for row in curve)
 
 
 def test_a_network_that_knows_when_it_knows_is_wrong_less_often_where_it_answers_less() -> None:

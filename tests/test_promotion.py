@@ -98,12 +98,16 @@ def test_models_that_cannot_be_compared_are_promoted_with_the_reason() -> None:
     assert not verdict(model(0.0), None, incomparable="the champion cannot be read")["first"]
 
 
-def test_the_difference_itself_decides_where_a_class_has_a_single_group() -> None:
-    groups = ["one" if label == 0 else f"g{row}" for row, label in enumerate(LABELS)]
+@pytest.mark.parametrize("few", [1, 2, 4])
+def test_the_difference_itself_decides_where_a_class_has_too_few_groups(few: int) -> None:
+    groups = [f"few {row % (2 * few)}" if label == 0 else f"g{row}" for row, label in enumerate(LABELS)]
     better = judge(LABELS, groups, CLASSES, model(2.0), model(1.0), PromotionOptions(), 1)
     worse = judge(LABELS, groups, CLASSES, model(1.0), model(2.0), PromotionOptions(), 1)
     assert (better["promoted"], worse["promoted"]) == (True, False)
-    assert "sick: a single group" in better["sentence"]
+    assert f"without an interval (class sick has {few} group" in better["sentence"]
+    slightly = judge(LABELS, groups, CLASSES, model(1.45), model(1.5), PromotionOptions(), 1)
+    assert -0.05 < slightly["difference"]["value"] < 0.0
+    assert not slightly["promoted"]
 
 
 def test_the_champion_stays_where_the_figure_is_undefined() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,12 @@ def test_files_are_counted_by_class_and_pictures_by_split() -> None:
 
 def test_the_page_begins_with_what_was_found_in_plain_words() -> None:
     given = metrics()
-    reached = given["operating_point"]["test"]
-    found = round(30 * reached["sensitivity"]["value"])
-    alarms = 30 - round(30 * reached["specificity"]["value"])
+    ill, well = (given["operating_point"]["answers"][name] for name in ("adenocarcinoma", "normal"))
+    told = f"{ill['suspected']} of 30 adenocarcinoma slices suspected, {ill['clear']} cleared wrongly; false alarm on "
     text = page(metrics=given).text
-    assert f"{found} of 30 adenocarcinoma slices found, false alarm on {alarms} of 30 normal slices" in text
+    assert f"{told}{well['suspected']} of 30 normal slices" in text
     assert "On 60 pictures of 30 independent groups (15 adenocarcinoma and 15 normal)" in text
-    assert text.index("found, false alarm on") < text.index("Before you believe any figure")
+    assert text.index("false alarm on") < text.index("Before you believe any figure")
 
 
 def test_every_figure_of_every_judge_stands_on_the_page_with_its_interval() -> None:
@@ -127,7 +127,9 @@ def test_undefined_figures_are_a_dash_and_the_reason_is_told() -> None:
     given = metrics()
     given["test"]["network"]["roc_auc"] = None
     given["test"]["network"]["per_class"]["normal"]["precision"] = None
-    given["test"]["network"]["undefined"] = ["precision of normal: never predicted"]
+    reason = "precision of normal: never predicted"
+    given["test"]["network"]["undefined"] = [reason]
+    given["test"]["network"]["intervals"]["per_class.normal.precision"] |= {"low": None, "reason": reason}
     text = page(metrics=given).text
     assert "– undefined ROC AUC" in text
     assert re.search(r"precision – [a-z] ", text)
@@ -135,25 +137,24 @@ def test_undefined_figures_are_a_dash_and_the_reason_is_told() -> None:
     assert "Undefined: precision of normal: never predicted." in text
 
 
-def test_parts_that_were_not_made_are_named() -> None:
-    absent = ("operating_point", "calibration", "novelty", "evidence", "promotion")
-    text = page(metrics=metrics() | dict.fromkeys(absent), worst=[], examples=[]).text
-    for sentence in (
-        "No operating point was chosen",
-        "Probabilities were not calibrated",
-        "Nothing is refused",
-        "There are no evidence maps",
-        "It was not compared with the model that is served",
-        "No test slice was judged wrongly",
-    ):
-        assert sentence in text
+def test_a_test_without_errors_says_so() -> None:
+    assert "No test slice was judged wrongly" in page(worst=[]).text
+    assert "No test slice was judged wrongly" not in page().text
+
+
+def test_exact_intervals_stand_in_table_and_text_alike() -> None:
+    perfect = replace(predicted(), probabilities=np.eye(2)[predicted().labels])
+    text = page(metrics=evaluation(perfect)).text
+    assert re.search(r"recall \(sensitivity\) 1\.000 ?[a-z] ?0\.782 to 1\.000", text)
+    assert "sensitivity 100 % (95 % interval 78 to 100 %; exact interval, as all slices of 15 groups agree)" in text
+    assert re.search(r"[a-z] exact interval, as all slices of 15 groups agree", text)
 
 
 def test_three_classes_and_a_test_without_baseline_have_a_page_too() -> None:
     given = metrics(3)
     given["test"]["trivial"] = None
     text = page(metrics=given).text
-    assert "adenocarcinoma or squamous cell slices found" in text
+    assert "adenocarcinoma or squamous cell slices suspected" in text
     assert "squamous cell: 20 slices in 10 independent groups" in text
     assert "ROC AUC without anatomy" not in text
 
@@ -235,14 +236,13 @@ def test_the_summary_has_a_line_for_point_novelty_and_verdict() -> None:
     assert any(line.startswith("Novelty  accepts 96 %") and "refuses 47 of 48" in line for line in lines)
     assert "Verdict  Promoted: it is the first model." in lines
     assert any(line.endswith("data/06_models/classifier.onnx (float32)") for line in lines)
-    lines = summarise(metrics() | {"operating_point": None, "novelty": None}, AUDIT).splitlines()
-    assert not any(line.startswith(("Point", "Novelty")) for line in lines)
 
 
 def test_the_summary_calls_undefined_what_is_undefined() -> None:
     given = metrics()
     given["test"]["network"]["roc_auc"] = None
-    given["operating_point"]["test"]["specificity"] = {"value": None, "interval": None}
+    none = {"low": None, "high": None, "reason": "no slice to measure it on"}
+    given["operating_point"]["test"]["specificity"] = {"value": None, "interval": none}
     text = summarise(given, AUDIT)
     assert "ROC AUC undefined" in text
     assert "specificity undefined" in text

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.interval_coverage import TRUTH, draw_study, shares_covered
 from lung_tumor.bootstrap import group_bootstrap
 from lung_tumor.metrics import classification_metrics
+from lung_tumor.operating_point import OperatingPoint, judge
 from lung_tumor.roc import area
 from lung_tumor.scores import figure_names, measure, measure_beside, weighted_figures
 
@@ -100,21 +101,73 @@ def test_the_interval_of_a_calibrated_network_s_calibration_error_holds_zero() -
     assert held >= 17
 
 
-def test_a_class_of_a_single_group_leaves_every_interval_out_and_says_so() -> None:
-    labels, probabilities = predictions(2, 20, seed=1)
-    groups = ["one" if label == 0 else f"g{row}" for row, label in enumerate(labels)]
-    found = measure(labels, probabilities, groups, CLASSES[2], draws=50, seed=1)
+def small_class(groups: int, count: int = 2) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """A study whose first class lies in so many groups, with 12 slices; each other slice is a group."""
+    labels = np.r_[np.zeros(12, dtype=np.int64), 1 + np.arange(48) % (count - 1)]
+    known = np.random.default_rng(3).dirichlet(np.ones(count), size=60) + 0.3 * np.eye(count)[labels]
+    probabilities = known / known.sum(axis=1, keepdims=True)
+    return labels, probabilities, [f"few {row % groups}" if row < 12 else f"g{row}" for row in range(60)]
+
+
+@pytest.mark.parametrize(("groups", "named"), [(1, "1 group"), (4, "4 groups")])
+def test_figures_that_rest_on_a_class_of_few_groups_have_no_interval_and_say_so(groups: int, named: str) -> None:
+    found = measure(*small_class(groups), CLASSES[2], draws=50, seed=1)
+    # The recall of the other class knows nothing of this one, and so does the specificity of this one: the same share.
+    free = {"per_class.well.recall", "per_class.sick.specificity"}
+    for name, interval in found["intervals"].items():
+        if name in free:
+            assert interval["low"] < point(found, name) < interval["high"]
+        else:
+            assert (interval["low"], interval["high"]) == (None, None), name
+            assert interval["reason"] == f"class sick has {named}; an interval needs 5"
     assert found["roc_auc"] is not None
-    for interval in found["intervals"].values():
-        assert (interval["low"], interval["high"]) == (None, None)
-        assert interval["reason"] == "sick: a single group, an interval needs at least two of every class"
 
 
-def test_a_perfect_network_has_no_interval_of_no_width() -> None:
+def test_of_three_classes_a_specificity_rests_on_the_other_two() -> None:
+    found = measure(*small_class(2, 3), CLASSES[3], draws=50, seed=1)["intervals"]
+    with_ends = {name for name, interval in found.items() if interval["low"] is not None}
+    assert with_ends == {"per_class.b.recall", "per_class.c.recall", "per_class.a.specificity"}
+
+
+def test_five_groups_of_a_class_are_enough() -> None:
+    found = measure(*small_class(5), CLASSES[2], draws=50, seed=1)["intervals"]
+    assert all(interval["low"] is not None for interval in found.values())
+
+
+def test_shares_of_a_perfect_network_have_exact_intervals_and_nothing_has_one_of_no_width() -> None:
     labels = np.arange(40) % 2
     found = measure(labels, np.eye(2)[labels] * 0.8 + 0.1, [f"g{row}" for row in range(40)], CLASSES[2], 50, 1)
     assert found["accuracy"] == 1.0
-    assert found["intervals"]["accuracy"]["reason"] == "every draw gave the same: too little to draw from"
+    intervals = found["intervals"]
+    assert (intervals["accuracy"]["low"], intervals["accuracy"]["high"]) == (pytest.approx(0.025 ** (1 / 40)), 1.0)
+    for name in ("recall", "precision", "specificity"):
+        exact = intervals[f"per_class.sick.{name}"]
+        assert (exact["low"], exact["high"]) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+        assert exact["reason"] == "exact interval, as all slices of 20 groups agree"
+    assert intervals["roc_auc"]["reason"] == "every draw gave the same: too little to draw from"
+
+
+def test_the_exact_interval_of_a_recall_needs_no_more_than_its_groups_and_is_that_of_the_operating_point() -> None:
+    labels, probabilities, groups = small_class(2)
+    probabilities[labels == 0] = [0.9, 0.1]
+    found = measure(labels, probabilities, groups, CLASSES[2], 50, 1)["intervals"]
+    assert found["per_class.sick.recall"]["low"] == pytest.approx(0.025**0.5)
+    even = OperatingPoint("well", 0.5, 0.5, 0.5, 0.95, 1.0, 1.0, 10)
+    judged = judge(even, labels, probabilities, groups, CLASSES[2], 50, 1)
+    assert judged["sensitivity"]["interval"] == found["per_class.sick.recall"]
+    assert judged["specificity"]["interval"] == pytest.approx(found["per_class.well.recall"])
+
+
+def test_an_undefined_figure_says_so_in_the_place_of_its_interval() -> None:
+    labels, names = np.arange(30) % 2 * 2, ("abnormal", "normal", "odd")
+    given = np.where(labels[:, None] == 0, [[0.7, 0.1, 0.2]], [[0.2, 0.1, 0.7]])
+    found = measure(labels, given, [f"g{row}" for row in range(30)], names, 50, 1)["intervals"]
+    never, absent = "precision of normal: never predicted", "recall, ROC AUC and average precision of normal"
+    assert found["per_class.normal.precision"]["reason"] == found["macro.precision"]["reason"] == never
+    for name in ("per_class.normal.recall", "per_class.normal.roc_auc", "roc_auc", "balanced_accuracy"):
+        assert found[name]["reason"].startswith(absent)
+        assert found[name]["low"] is None
+    assert found["per_class.abnormal.precision"]["low"] == pytest.approx(0.025 ** (1 / 15))
 
 
 def test_majority_and_trivial_figures_stand_beside_the_network_s() -> None:
@@ -129,7 +182,10 @@ def test_majority_and_trivial_figures_stand_beside_the_network_s() -> None:
     assert found["majority"]["roc_auc"] == 0.5
     assert found["majority"]["average_precision"] == pytest.approx(0.5)
     assert found["majority"]["calibration_error"] == pytest.approx(abs(share - 0.6))
-    assert found["majority"]["intervals"]["mcc"]["reason"] == "100 of 100 draws left the figure undefined"
+    assert found["majority"]["intervals"]["mcc"]["reason"] == "MCC: every slice was given sick"
+    # That whoever always says the same finds all of one class is no finding.
+    assert found["majority"]["per_class"]["sick"]["recall"] == 1.0
+    assert found["majority"]["intervals"]["per_class.sick.recall"]["low"] is None
     by_class = {name: len({groups[row] for row in np.flatnonzero(labels == i)}) for i, name in enumerate(CLASSES[2])}
     assert (found["slices"], found["groups"], found["groups_by_class"]) == (60, 30, by_class)
 

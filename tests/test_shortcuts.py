@@ -181,7 +181,7 @@ def one_fold(rows: pd.DataFrame) -> pd.DataFrame:
     ("change", "reason"),
     [
         (one_class, "1 class(es): there is nothing to tell apart"),
-        (one_group, "well: a single group, an interval needs at least two of every class"),
+        (one_group, "too few independent groups (well: 1; 8 are needed)"),
         (one_fold, "well: all pictures in one fold, so that none can be learnt when it is held out"),
         (
             lambda rows: rows.assign(fold=0),
@@ -334,13 +334,16 @@ def test_what_cannot_be_compared_has_a_reason(labels: list[int], classes: tuple[
     assert reason in facts["sentence"]
 
 
-def test_of_a_single_group_the_figures_stand_without_intervals() -> None:
+def test_of_few_groups_the_figures_stand_without_intervals() -> None:
     known = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
     facts = compare_with_network(np.array([0, 0, 1]), ["a", "b", "c"], known, known[::-1], ("sick", "well"), DRAWS, 1)
     assert (facts["network"]["auc"], facts["trivial"]["auc"]) == (1.0, 0.0)
     assert facts["network"]["interval"]["low"] is facts["difference"]["interval"]["low"] is None
     assert facts["clearly_above"] is False
-    assert facts["reason"].startswith("well: a single group")
+    reason = "class sick has 2 groups, class well has 1 group; an interval needs 5"
+    assert facts["reason"] == reason
+    assert facts["sentence"].count(reason) == 1
+    assert facts["sentence"].endswith(f"the difference from chance is 0.50 (no intervals: {reason}).")
 
 
 def test_a_network_at_chance_is_not_above_numbers_below_chance() -> None:

@@ -16,6 +16,13 @@ Statistic = Callable[[Indices], float | None]
 LEVEL = 0.95
 """Share of repetitions of the study in which an interval is meant to hold the truth."""
 
+FEWEST_GROUPS = 5
+"""Groups of a class below which no interval is drawn from it.
+
+Of two groups half of all resamples hold one of them alone, so that they know next to nothing of how groups differ;
+``benchmarks/interval_coverage.py`` shows how rarely such intervals hold the truth.
+"""
+
 _MOST_UNDEFINED = 0.05
 """Share of draws that may leave the figure undefined; beyond it the ends of the interval would be guesses."""
 
@@ -50,7 +57,7 @@ def group_bootstrap(
 
     Two figures on the same rows under the same seed see the same resamples, so that an interval of their difference is
     paired. With few groups it is too narrow: with 14 in the smaller class it held the true AUC of simulated copies in 88 to
-    90 % of studies. Where the figure is perfect in every draw, such as an AUC of 1, it has no width at all.
+    90 % of studies.
 
     Args:
         groups: (n,) group of each row; rows of one group are drawn together.
@@ -60,8 +67,8 @@ def group_bootstrap(
         seed: 0 or more.
 
     Returns:
-        Without ends, and with the reason, where a class lies in one group only, where more than 5 % of the draws leave the
-        figure undefined, or where all draws agree: an interval of no width would read as certainty.
+        Without ends, and with the reason, where a class has fewer than :data:`FEWEST_GROUPS`, where more than 5 % of the draws
+        leave the figure undefined, or where all draws agree: an interval of no width would read as certainty.
 
     Raises:
         ValueError: no row, columns of different length, or no draw.
@@ -125,13 +132,47 @@ def resamples(groups: Sequence[str], strata: Sequence[str], draws: int, seed: in
 
 
 def few_groups(groups: Sequence[str], strata: Sequence[str]) -> str:
-    """Name the classes that lie in a single group, of which nothing can be resampled; empty if there is none."""
+    """Why a figure of these rows can have no interval by drawing: which classes have too few groups; empty if none has."""
+    few = [
+        f"class {name} has {_counted(own)}"
+        for name, own in _groups_behind(groups, strata).items()
+        if len(own) < FEWEST_GROUPS
+    ]
+    return f"{', '.join(few)}; an interval needs {FEWEST_GROUPS}" if few else ""
+
+
+def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequence[str]) -> Interval | None:
+    """The 95 % interval of a share that all slices or none have, where resamples would all agree; None of another share.
+
+    Of one class it is exact for independent groups, however few (Clopper and Pearson 1934): if each has it with a chance q,
+    all of k have it with a chance q**k, so that q is at least 0.025 ** (1 / k). Of classes with k groups and the part w of the
+    slices each, the share is at least 0.025 ** max(w / k) (Jensen's inequality): few groups with many slices count most.
+
+    Args:
+        hits: (n,) whether each slice has it.
+        groups: (n,) group of each slice; copies in one group are one observation.
+        strata: (n,) class of each slice.
+    """
+    if len(hits) == 0 or hits.any() != hits.all():
+        return None
+    behind = _groups_behind(groups, strata)
+    heaviest = max(list(strata).count(name) / len(hits) / len(own) for name, own in behind.items())
+    end = float(((1.0 - LEVEL) / 2.0) ** heaviest)
+    reason = f"exact interval, as all slices of {_counted(set(groups))} agree"
+    return Interval(end, 1.0, 0, reason=reason) if hits.all() else Interval(0.0, 1.0 - end, 0, reason=reason)
+
+
+def _groups_behind(groups: Sequence[str], strata: Sequence[str]) -> dict[str, set[str]]:
+    """The groups that each class has, classes in the order of their names."""
     _require_fitting(groups, strata)
-    behind: dict[str, set[str]] = {}
+    behind: dict[str, set[str]] = {str(name): set() for name in sorted(set(strata))}
     for group, stratum in zip(groups, strata, strict=True):
-        behind.setdefault(str(stratum), set()).add(str(group))
-    alone = sorted(stratum for stratum, names in behind.items() if len(names) < 2)
-    return f"{', '.join(alone)}: a single group, an interval needs at least two of every class" if alone else ""
+        behind[str(stratum)].add(str(group))
+    return behind
+
+
+def _counted(groups: set[str]) -> str:
+    return "1 group" if len(groups) == 1 else f"{len(groups)} groups"
 
 
 def _members(groups: Sequence[str], strata: Sequence[str]) -> tuple[Indices, Indices, Indices, Indices]:

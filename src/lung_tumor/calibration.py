@@ -131,6 +131,33 @@ def calibration_error(labels: Labels, probabilities: Probabilities, bins: int = 
     return sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in rows) / len(labels)
 
 
+def error_by_chance(probabilities: Probabilities, seed: int, draws: int = 1000, bins: int = BINS) -> dict[str, float]:
+    """The :func:`calibration_error` that a perfectly calibrated network has by chance, as sure of its answers as this one.
+
+    In each draw every slice is told rightly with its own confidence, which is what calibration means, each by itself: of
+    pictures that are alike chance has more room than that.
+
+    Args:
+        probabilities: (n, classes), rows summing to 1.
+        seed: of the draws.
+        draws: how many.
+        bins: most bins, as for the error itself.
+
+    Returns:
+        ``median``, and ``high``, which 5 % of the draws exceed.
+    """
+    confidences = probabilities.max(axis=1).astype(np.float64)
+    numbers = bin_numbers(confidences, bin_ends(confidences, bins))
+    rng = np.random.default_rng(seed)
+
+    def error() -> float:
+        right = rng.random(len(confidences)) < confidences
+        return float(np.abs(np.bincount(numbers, weights=confidences - right)).sum() / len(confidences))
+
+    median, high = np.quantile([error() for _ in range(draws)], [0.5, 0.95])
+    return {"median": float(median), "high": float(high)}
+
+
 def confidence(labels: Labels, probabilities: Probabilities) -> tuple[Values, npt.NDArray[np.bool_]]:
     """Probability of each slice's most probable class, (n,) float64, and whether it is the true one, (n,)."""
     predicted = probabilities.argmax(axis=1)

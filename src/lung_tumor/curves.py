@@ -60,7 +60,7 @@ def roc_band(positive: Flags, scores: Scores, groups: Sequence[str], draws: int,
         seed: of the resamples.
 
     Returns:
-        None where there is a single group on one side, of which nothing can be drawn.
+        None where one side has too few groups to draw from (:data:`lung_tumor.bootstrap.FEWEST_GROUPS`), or no slice.
     """
 
     def at_rates(false: Floats, true: Floats) -> Floats:

@@ -37,7 +37,7 @@ class Predictions:
     probabilities: npt.NDArray[np.floating[Any]]
     groups: tuple[str, ...]
 
-    def shown(self, negative: str | None) -> list[int]:
+    def shown(self, negative: str) -> list[int]:
         """Columns that have a curve of their own: of two classes the one that means disease, of more all."""
         if len(self.classes) > 2:
             return list(range(len(self.classes)))
@@ -52,19 +52,19 @@ class Predictions:
 def roc(
     predictions: Predictions,
     found: Mapping[str, Any],
-    point: Mapping[str, Any] | None,
+    point: Mapping[str, Any],
     *,
     synthetic: bool,
     caution: Sequence[str] = (),
     draws: int = 1000,
     seed: int = 0,
 ) -> Figure:
-    """ROC curves with 95 % bands over groups: one for two classes, else one against the rest for each class.
+    """ROC curves with 95 % bands over groups, unless too few: one for two classes, else one against the rest for each class.
 
     Args:
         predictions: of the test slices.
         found: their figures, ``metrics["test"]["network"]``; areas and their intervals are named in the legend.
-        point: ``metrics["operating_point"]``, marked where there are two classes; None if none was chosen.
+        point: ``metrics["operating_point"]``, marked where there are two classes.
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
         draws: resamples of a band.
@@ -73,7 +73,7 @@ def roc(
     figure = new_figure(4.8, 5.0)
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1, label="chance")
-    for index in predictions.shown(point["negative"] if point else None):
+    for index in predictions.shown(point["negative"]):
         name, positive = predictions.classes[index], predictions.side(index)
         if positive is None:
             continue
@@ -81,14 +81,14 @@ def roc(
         _fill(axes, curves.roc_band(positive, scores, predictions.groups, draws, seed), colour)
         label = _named(name, "AUC", "roc_auc", found)
         axes.plot(*curves.roc(positive, scores), color=colour, linewidth=2, label=label)
-    if point and len(predictions.classes) == 2:
+    if len(predictions.classes) == 2:
         reached = [point["test"][name]["value"] for name in ("sensitivity", "specificity")]
         if None not in reached:
             axes.plot(1.0 - reached[1], reached[0], "o", color="black", markersize=7, label="operating point")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("false positive rate (1 - specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
-    axes.set_title(caption(synthetic, "ROC, test slices, 95 % band"), fontsize=10)
+    axes.set_title(caption(synthetic, _titled("ROC, test slices", axes)), fontsize=10)
     axes.legend(loc="lower right", frameon=False, fontsize=8)
     clear_spines(axes)
     footnote(figure, caution)
@@ -98,7 +98,7 @@ def roc(
 def precision_recall(
     predictions: Predictions,
     found: Mapping[str, Any],
-    negative: str | None,
+    negative: str,
     *,
     synthetic: bool,
     caution: Sequence[str] = (),
@@ -138,7 +138,7 @@ def precision_recall(
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     axes.set_xlabel("recall (sensitivity)")
     axes.set_ylabel("precision")
-    axes.set_title(caption(synthetic, "Precision and recall, test slices, 95 % band"), fontsize=10)
+    axes.set_title(caption(synthetic, _titled("Precision and recall, test slices", axes)), fontsize=10)
     axes.legend(loc="lower left", frameon=False, fontsize=8)
     clear_spines(axes)
     footnote(figure, caution)
@@ -148,7 +148,7 @@ def precision_recall(
 def reliability(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
-    errors: Mapping[str, float | None],
+    errors: Mapping[str, float],
     *,
     synthetic: bool,
     caution: Sequence[str] = (),
@@ -170,9 +170,7 @@ def reliability(
         confidence, accuracy = ([entry[name] for entry in filled] for name in ("confidence", "accuracy"))
         axes.plot([0, 1], [0, 1], color="0.7", linestyle=":", linewidth=1)
         axes.plot(confidence, accuracy, "o-", color=COLOURS[0], linewidth=1.6, markersize=6)
-        error = errors[when]
-        stated = "undefined" if error is None else f"{error:.3f}"
-        axes.set_title(f"{when} calibration: expected calibration error {stated}", fontsize=9)
+        axes.set_title(f"{when} calibration: expected calibration error {errors[when]:.3f}", fontsize=9)
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
         edges = [*(entry["low"] for entry in bins), bins[-1]["high"]] if bins else [0.0, 1.0]
         counts.stairs([entry["count"] for entry in bins] or [0], edges, fill=True, color=COLOURS[5])
@@ -186,34 +184,6 @@ def reliability(
     return figure
 
 
-def coverage_curve(
-    diseased: npt.NDArray[np.bool_], suspicions: npt.NDArray[np.floating[Any]], point: Mapping[str, Any]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Share of slices answered and share of wrong answers among them, as the refer band widens.
-
-    From the operating point it widens in proportion to the chosen band, and from there on in proportion to what is left.
-
-    Args:
-        diseased: (n,) whether a slice is not of the negative class.
-        suspicions: (n,), 0 to 1.
-        point: with ``threshold``, ``low`` and ``high``.
-
-    Returns:
-        Coverages, falling from 1 to 1 / n, and errors; the chosen band is one of them.
-    """
-    wrong = (suspicions >= point["threshold"]) != diseased
-    # 0 at the operating point, 1 at the ends of the chosen band, 2 where all are referred.
-    distance = np.interp(
-        suspicions, [0.0, point["low"], point["threshold"], point["high"], 1.0], [2.0, 1.0, 0.0, 1.0, 2.0]
-    )
-    order = np.argsort(-distance, kind="stable")
-    answered = np.arange(1, len(order) + 1)
-    errors = np.cumsum(wrong[order]) / answered
-    # Slices at one distance are referred together.
-    ends = np.flatnonzero(np.append(np.diff(distance[order]) != 0.0, True))[::-1]
-    return answered[ends] / len(order), errors[ends]
-
-
 def coverage(
     predictions: Predictions, point: Mapping[str, Any], *, synthetic: bool, caution: Sequence[str] = ()
 ) -> Figure:
@@ -221,23 +191,24 @@ def coverage(
 
     Args:
         predictions: of the test slices.
-        point: ``metrics["operating_point"]``.
+        point: ``metrics["operating_point"]``; its ``coverage`` is that of
+            :func:`lung_tumor.operating_point.coverage_curve`.
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
     """
     diseased, suspicions = _suspicions(predictions, point)
-    shares, errors = coverage_curve(diseased, suspicions, point)
+    shares, errors = ([row[name] for row in point["coverage"]] for name in ("coverage", "error"))
     referred = (suspicions >= point["low"]) & (suspicions < point["high"])
     figure = new_figure(4.8, 4.2)
     axes = figure.subplots()
     axes.plot(shares, errors, color=COLOURS[0], linewidth=2, label="band wider or narrower")
-    axes.plot(1.0, errors[0], "s", color=COLOURS[0], markersize=6, label="without a band")
+    axes.plot(shares[-1], errors[-1], "s", color=COLOURS[0], markersize=6, label="without a band")
     if not referred.all():
         wrong = (suspicions >= point["threshold"]) != diseased
         chosen = float(1.0 - referred.mean()), float(wrong[~referred].mean())
         label = f"chosen band: {percent(chosen[0])} answered, {percent(chosen[1])} of these wrong"
         axes.plot(*chosen, "o", color=COLOURS[1], markersize=9, label=label)
-    axes.set(xlim=(-0.01, 1.02), ylim=(-0.005, max(0.1, 1.4 * float(errors.max()))))
+    axes.set(xlim=(-0.01, 1.02), ylim=(-0.005, max(0.1, 1.4 * max(errors))))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlabel("coverage: share of test slices answered")
@@ -311,9 +282,9 @@ def main_figures(measured: Mapping[str, Any], where: str, *, synthetic: bool, ca
     for place, (name, (label, marker, colour)) in enumerate(judges):
         found = measured[name]
         for row, figure_name in enumerate(_MAIN.values()):
-            value, interval = found[figure_name], found["intervals"].get(figure_name)
+            value, interval = found[figure_name], found["intervals"][figure_name]
             height = row + 0.2 * (place - (len(judges) - 1) / 2)
-            if interval and interval["low"] is not None:
+            if interval["low"] is not None:
                 axes.plot([interval["low"], interval["high"]], [height] * 2, color=colour, linewidth=2, alpha=0.55)
             if value is not None:
                 axes.plot(value, height, marker, color=colour, markersize=7)
@@ -335,12 +306,17 @@ def _fill(axes: Axes, band: curves.Band | None, colour: str) -> None:
         axes.fill_between(band.at, band.low, band.high, color=colour, alpha=_BAND, linewidth=0)
 
 
+def _titled(title: str, axes: Axes) -> str:
+    """Whether there is a band around a curve: too few groups leave none."""
+    return f"{title}, {'95 % band' if axes.collections else 'too few groups for a band'}"
+
+
 def _named(name: str, words: str, figure_name: str, found: Mapping[str, Any]) -> str:
-    """A legend entry: class, area and, where there is one, its interval."""
+    """A legend entry of a class with slices on both sides: its name, area and, where there is one, its interval."""
     value = found["per_class"][name][figure_name]
-    interval = found["intervals"].get(f"per_class.{name}.{figure_name}")
-    text = f"{name}: {words} " + ("undefined" if value is None else f"{value:.3f}")
-    if interval and interval["low"] is not None:
+    interval = found["intervals"][f"per_class.{name}.{figure_name}"]
+    text = f"{name}: {words} {value:.3f}"
+    if interval["low"] is not None:
         text += f" ({interval['low']:.3f} to {interval['high']:.3f})"
     return literal(text)
 

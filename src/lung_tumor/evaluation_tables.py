@@ -68,7 +68,7 @@ class FigureTable:
     Attributes:
         columns: who judged them.
         blocks: all slices, mean of the classes, each class.
-        notes: text by letter: why a figure or an interval is missing.
+        notes: text by letter: why a figure or an interval is missing, or what to know about an interval.
     """
 
     columns: tuple[str, ...]
@@ -81,8 +81,8 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
     judges = [name for name in JUDGES if measured[name] is not None]
     notes: dict[str, str] = {}
 
-    def row(title: str, path: tuple[str, ...], label: str = "") -> tuple[str, tuple[Cell, ...]]:
-        return title, tuple(_cell(measured[name], path, label, name == "majority", notes) for name in judges)
+    def row(title: str, path: tuple[str, ...]) -> tuple[str, tuple[Cell, ...]]:
+        return title, tuple(_cell(measured[name], path, name == "majority", notes) for name in judges)
 
     per_class = measured["network"]["per_class"]
     blocks = [
@@ -92,9 +92,9 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
     for label in per_class:
         heading = (
             f"{label}: {how_many(per_class[label]['slices'], 'slice')} in "
-            f"{how_many(measured['groups_by_class'].get(label, 0), 'independent group')}"
+            f"{how_many(measured['groups_by_class'][label], 'independent group')}"
         )
-        rows = tuple(row(title, ("per_class", label, name), label) for name, title in _PER_CLASS.items())
+        rows = tuple(row(title, ("per_class", label, name)) for name, title in _PER_CLASS.items())
         blocks.append(Block(heading, rows))
     return FigureTable(
         tuple(JUDGES[name] for name in judges),
@@ -103,26 +103,19 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
     )
 
 
-def _cell(found: Mapping[str, Any], path: tuple[str, ...], label: str, quiet: bool, notes: dict[str, str]) -> Cell:
+def _cell(found: Mapping[str, Any], path: tuple[str, ...], quiet: bool, notes: dict[str, str]) -> Cell:
     value: Any = found
     for name in path:
         value = value[name]
-    interval = found["intervals"].get(".".join(path)) or {"low": None, "high": None, "reason": "not measured"}
+    interval = found["intervals"][".".join(path)]
+    reason = interval["reason"]
     if value is None:
-        reason = _why(found["undefined"], path[-1], label) or interval["reason"] or "not defined on these slices"
         return Cell(UNDEFINED, notes=_letter(f"undefined: {reason}", notes))
     if interval["low"] is None:
         # Whoever says the same of every slice gives the same in every draw: that is no lack of evidence.
-        return Cell(f"{value:.3f}", notes="" if quiet else _letter(f"no interval: {interval['reason']}", notes))
-    return Cell(f"{value:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}")
-
-
-def _why(undefined: list[str], name: str, label: str) -> str:
-    """The sentences about a figure: of its class where it has one, else all of them."""
-    words = {"roc_auc": "ROC AUC", "mcc": "Matthews"}.get(name, name.replace("_", " ")).lower()
-    of_class = [text for text in undefined if label in text]
-    exact = [text for text in of_class if words in text.lower()]
-    return "; ".join(exact or of_class)
+        return Cell(f"{value:.3f}", notes="" if quiet else _letter(f"no interval: {reason}", notes))
+    ends = f"{interval['low']:.3f} to {interval['high']:.3f}"
+    return Cell(f"{value:.3f}", ends, _letter(reason, notes) if reason and not quiet else "")
 
 
 def _letter(reason: str, notes: dict[str, str]) -> str:

@@ -14,69 +14,55 @@ Facts = Mapping[str, Any]
 
 
 def diseases(metrics: Facts) -> list[str]:
-    """The classes that are to be suspected; all where no operating point was chosen."""
-    point = metrics["operating_point"]
-    return [name for name in metrics["classes"] if point is None or name != point["negative"]]
+    """The classes that are to be suspected."""
+    return [name for name in metrics["classes"] if name != metrics["operating_point"]["negative"]]
 
 
 def share(entry: Facts) -> str:
     """``96 % (95 % interval 85 to 100 %)`` of a ``value`` in [0, 1] and its ``interval``; what is missing is named."""
-    value, interval = entry["value"], entry["interval"] or {"low": None, "reason": "not measured"}
+    value, interval = entry["value"], entry["interval"]
     if value is None:
-        return f"undefined ({interval['reason'] or 'no slice to measure it on'})"
+        return f"undefined ({interval['reason']})"
     if interval["low"] is None:
         return f"{percent(value)} (no interval: {interval['reason']})"
-    return f"{percent(value)} (95 % interval {100 * interval['low']:.0f} to {100 * interval['high']:.0f} %)"
+    known = f"; {interval['reason']}" if interval["reason"] else ""
+    return f"{percent(value)} (95 % interval {100 * interval['low']:.0f} to {100 * interval['high']:.0f} %{known})"
 
 
 def headline(metrics: Facts) -> str:
-    """One line: how many were found, how many healthy ones alarmed."""
-    counted = _found(metrics)
-    if counted is None:
-        test = metrics["test"]
-        return f"{_right(metrics)} of {how_many(test['slices'], 'test slice')} named rightly"
-    found, sick, alarms, well = counted
-    if given := _answers(metrics):
-        # What readers are told, not what the threshold alone would say: some slices are referred or refused.
-        ill, healthy = given
-        names, negative = " or ".join(diseases(metrics)), metrics["operating_point"]["negative"]
-        told = [f"{ill['suspected']} of {how_many(sick, names + ' slice')} suspected, {ill['clear']} cleared wrongly"]
-        alarm = f"false alarm on {healthy['suspected']} of {how_many(well, negative + ' slice')}"
-        return "; ".join([*(told if sick else []), *([alarm] if well else [])])
-    point = metrics["operating_point"]
-    names = " or ".join(diseases(metrics))
-    parts = [f"{found} of {how_many(sick, names + ' slice')} found"] if sick else []
-    parts += [f"false alarm on {alarms} of {how_many(well, point['negative'] + ' slice')}"] if well else []
-    return ", ".join(parts)
+    """One line: how many were suspected and cleared wrongly, how many healthy ones alarmed.
+
+    What readers are told, not what the threshold alone would say: some slices are referred or refused.
+    """
+    (ill, healthy), (sick, well) = _answers(metrics), _slices(metrics)
+    names, negative = " or ".join(diseases(metrics)), metrics["operating_point"]["negative"]
+    told = [f"{ill['suspected']} of {how_many(sick, names + ' slice')} suspected, {ill['clear']} cleared wrongly"]
+    alarm = f"false alarm on {healthy['suspected']} of {how_many(well, negative + ' slice')}"
+    return "; ".join([*(told if sick else []), *([alarm] if well else [])])
 
 
 def opening(metrics: Facts) -> list[str]:
     """The first paragraph: on how many independent pictures, what was reached, whether less would have done as well."""
-    test = metrics["test"]
+    test, point = metrics["test"], metrics["operating_point"]
     by_class = listed([f"{count} {name}" for name, count in test["groups_by_class"].items()])
     of = f"On {how_many(test['slices'], 'picture')} of {how_many(test['groups'], 'independent group')} ({by_class})"
-    counted = _found(metrics)
-    if counted is None:
-        told = [f"{of} that it had never seen, the network named {_right(metrics)} rightly."]
-    else:
-        found, sick, alarms, well = counted
-        point = metrics["operating_point"]
-        names, reached = " or ".join(diseases(metrics)), point["test"]
-        parts = []
-        if sick:
-            above = f"gave {found} of {how_many(sick, names + ' slice')} a suspicion above the operating point"
-            parts.append(f"{above}: {share(reached['sensitivity'])}")
-        if well:
-            healthy = how_many(well, point["negative"] + " slice")
-            parts.append(f"{alarms} of {healthy} too: {_complement(reached['specificity'])}")
-        told = [f"{of} that it had never seen, the network {', and '.join(parts)}."]
-        lacking = [text for text, count in ((names, sick), (point["negative"], well)) if not count]
-        told += [f"The test holds no {text}, so nothing can be said about it." for text in lacking]
-        if given := _answers(metrics):
-            told.append(_answered(given, names, point["negative"], (sick, well)))
-        elif reached["referred"]["value"]:
-            told.append(f"It is uncertain about {percent(reached['referred']['value'])} of them and refers these.")
-    return [*told, without_anatomy(metrics)]
+    (sick, well), reached = _slices(metrics), point["test"]
+    names, negative = " or ".join(diseases(metrics)), point["negative"]
+    parts = []
+    if sick:
+        found = round(reached["sensitivity"]["value"] * sick)
+        above = f"gave {found} of {how_many(sick, names + ' slice')} a suspicion above the operating point"
+        parts.append(f"{above}: {share(reached['sensitivity'])}")
+    if well:
+        alarms = well - round(reached["specificity"]["value"] * well)
+        parts.append(f"{alarms} of {how_many(well, negative + ' slice')} too: {_complement(reached['specificity'])}")
+    lacking = [text for text, count in ((names, sick), (negative, well)) if not count]
+    return [
+        f"{of} that it had never seen, the network {', and '.join(parts)}.",
+        *(f"The test holds no {text}, so nothing can be said about it." for text in lacking),
+        _answered(metrics),
+        without_anatomy(metrics),
+    ]
 
 
 def without_anatomy(metrics: Facts) -> str:
@@ -101,18 +87,16 @@ def caveats(metrics: Facts, audit: Facts) -> list[str]:
     comparison = metrics["shortcuts"]["test"]
     if not comparison["clearly_above"]:
         found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
-    if metrics["promotion"] and not metrics["promotion"]["promoted"]:
+    if not metrics["promotion"]["promoted"]:
         found.insert(1 if audit["synthetic"] else 0, "The model judged here is not served: the champion stays.")
-    if (point := metrics["operating_point"]) and point["caution"]:
-        found.append(_ended(f"Operating point: {point['caution']}"))
+    if caution := metrics["operating_point"]["caution"]:
+        found.append(_ended(f"Operating point: {caution}"))
     return found + [f"Undefined: {name}." for name in metrics["test"]["network"]["undefined"]]
 
 
 def operating_point(metrics: Facts) -> list[str]:
     """Where suspicion begins, what that reaches, and when a slice is referred."""
     point = metrics["operating_point"]
-    if point is None:
-        return ["No operating point was chosen: the most probable class is the answer."]
     names, test = " or ".join(diseases(metrics)), point["test"]
     told = [
         (
@@ -138,32 +122,40 @@ def operating_point(metrics: Facts) -> list[str]:
 
 
 def calibration(metrics: Facts) -> list[str]:
-    """Whether probabilities mean what they say."""
+    """Whether probabilities mean what they say, and how far from it chance alone would take them."""
     found = metrics["calibration"]
-    if found is None:
-        return ["Probabilities were not calibrated."]
     told = [f"Logits are divided by a temperature of {found['temperature']:.3f}, fitted on validation slices alone."]
     if found["reason"]:
         told.append(_ended(found["reason"]))
     changes = [
-        f"{words} {_number(found['before'][name])} before, {_number(found['after'][name])} after"
+        f"{words} {found['before'][name]:.3f} before, {found['after'][name]:.3f} after"
         for name, words in (("calibration_error", "expected calibration error"), ("log_loss", "log loss"))
     ]
     told.append(f"On the test slices: {'; '.join(changes)} (both: smaller is better).")
-    pooled = found.get("cross_validation")
+    told.append(_by_chance(found["by_chance"]["test"], metrics["test"]["slices"]))
+    pooled = found["cross_validation"]
     if pooled is not None:
         told.append(
             f"Of all pictures out of fold, each calibrated by a temperature from the other folds: expected calibration error "
-            f"{_number(pooled)}. A few dozen slices have some by chance alone."
+            f"{pooled:.3f}."
         )
+        slices = metrics["cross_validation"]["slices"]
+        told.append(_by_chance(found["by_chance"]["cross_validation"], slices))
     return told
+
+
+def _by_chance(chance: Facts, slices: int) -> str:
+    """How to read a calibration error of so many slices."""
+    return (
+        f"A perfectly calibrated network as sure of its answers would by chance alone have an error of {chance['median']:.3f} "
+        f"(median) on {slices:,} independent slices, and of more than {chance['high']:.3f} in 5 % of such samples: only an "
+        "error beyond that speaks against the network."
+    )
 
 
 def novelty(metrics: Facts) -> list[str]:
     """When a picture is refused, and how that went."""
     found = metrics["novelty"]
-    if found is None:
-        return ["Nothing is refused: no limit of novelty was chosen."]
     rule = found["rule"]
     return [
         (
@@ -172,19 +164,17 @@ def novelty(metrics: Facts) -> list[str]:
             f"slices. The limit accepts {percent(rule['acceptance'])} of these, each judged without its own group."
         ),
         (
-            f"Accepted: {_share_of(found['accepted_test'])} of the test slices, "
-            f"{_share_of(found['accepted_held_out'])} of test and validation slices together. How the distance is measured was "
+            f"Accepted: {percent(found['accepted_test'])} of the test slices, "
+            f"{percent(found['accepted_held_out'])} of test and validation slices together. How the distance is measured was "
             "chosen with such slices and with pictures of the kinds below, so that these shares flatter."
         ),
-        *([_refused(found["foreign"])] if found["foreign"] else []),
+        _refused(found["foreign"]),
     ]
 
 
 def evidence(metrics: Facts) -> list[str]:
     """How the maps are made, and whether they show what they claim."""
     found = metrics["evidence"]
-    if found is None:
-        return ["There are no evidence maps."]
     told = [
         (
             "The maps are exact: each position's contribution to the class's logit, less the mean of the other "
@@ -199,32 +189,28 @@ def evidence(metrics: Facts) -> list[str]:
             f"evidence lies on the mass (within 8 of 224 pixels) in {percent(phantom['pointing'])}, and positive "
             f"evidence is {phantom['inside_ratio']:.1f} times as dense inside it as over the whole slice."
         )
-    if deletion := found["deletion"]:
-        hidden, other = deletion["evidence"], deletion["random"]
-        told.append(
-            f"Hiding the strongest evidence lowers the log-odds of suspicion by {hidden:.2f} on average, hiding the same area "
-            f"at random by {other:.2f} ({how_many(deletion['slices'], 'slice')}, the most suspected with disease; a negative "
-            "number is a rise)."
-            + ("" if hidden > max(other, 0.0) else " So these maps do not show what the network relies on.")
-        )
+    deletion = found["deletion"]
+    hidden, other = deletion["evidence"], deletion["random"]
+    told.append(
+        f"Hiding the strongest evidence lowers the log-odds of suspicion by {hidden:.2f} on average, hiding the same area "
+        f"at random by {other:.2f} ({how_many(deletion['slices'], 'slice')}, the most suspected with disease; a negative "
+        "number is a rise)."
+        + ("" if hidden > max(other, 0.0) else " So these maps do not show what the network relies on.")
+    )
     return told
 
 
 def served(metrics: Facts) -> str:
     """Which arithmetic the file computes in, and why, and whether it is served at all."""
-    verdict = metrics["promotion"]
-    if verdict and not verdict["promoted"]:
-        return _ended(
-            f"This model is not served: the champion stays. It would compute in {metrics['served']['precision']}: "
-            f"{metrics['served']['reason'] or 'no reason recorded'}"
-        )
-    return _ended(f"Served in {metrics['served']['precision']}: {metrics['served']['reason'] or 'no reason recorded'}")
+    how = _ended(f"{metrics['served']['precision']}: {metrics['served']['reason']}")
+    if metrics["promotion"]["promoted"]:
+        return f"Served in {how}"
+    return f"This model is not served: the champion stays. It would compute in {how}"
 
 
 def promotion(metrics: Facts) -> str:
     """Whether this model is served from now on."""
-    found = metrics["promotion"]
-    return _ended(found["sentence"]) if found else "It was not compared with the model that is served."
+    return _ended(metrics["promotion"]["sentence"])
 
 
 def training(facts: Facts) -> list[str]:
@@ -252,23 +238,16 @@ def training(facts: Facts) -> list[str]:
     ]
 
 
-def _found(metrics: Facts) -> tuple[int, int, int, int] | None:
-    """Slices with disease suspected, of how many; without it alarmed, of how many. None without an operating point."""
-    point = metrics["operating_point"]
-    if point is None:
-        return None
+def _slices(metrics: Facts) -> tuple[int, int]:
+    """Test slices with disease, and without."""
     counts = {name: row["slices"] for name, row in metrics["test"]["network"]["per_class"].items()}
-    well = counts[point["negative"]]
-    sick = sum(counts.values()) - well
-    reached = [point["test"][name]["value"] or 0.0 for name in ("sensitivity", "specificity")]
-    return round(reached[0] * sick), sick, well - round(reached[1] * well), well
+    well = counts.pop(metrics["operating_point"]["negative"])
+    return sum(counts.values()), well
 
 
-def _answers(metrics: Facts) -> tuple[Counter[str], Counter[str]] | None:
-    """How often each answer was given to slices with disease, and to those without; None where it was not counted."""
+def _answers(metrics: Facts) -> tuple[Counter[str], Counter[str]]:
+    """How often each answer was given to slices with disease, and to those without."""
     point = metrics["operating_point"]
-    if not point or not point.get("answers"):
-        return None
     ill: Counter[str] = Counter()
     for name, given in point["answers"].items():
         if name != point["negative"]:
@@ -276,39 +255,35 @@ def _answers(metrics: Facts) -> tuple[Counter[str], Counter[str]] | None:
     return ill, Counter(point["answers"].get(point["negative"], {}))
 
 
-def _answered(given: tuple[Counter[str], Counter[str]], names: str, negative: str, counts: tuple[int, int]) -> str:
-    ill, healthy = given
+def _answered(metrics: Facts) -> str:
+    (ill, healthy), (sick, well) = _answers(metrics), _slices(metrics)
+    names, negative = " or ".join(diseases(metrics)), metrics["operating_point"]["negative"]
     parts = []
-    if counts[0]:
+    if sick:
         parts.append(
-            f"of {how_many(counts[0], names + ' slice')} {ill['suspected']} suspected, {ill['clear']} cleared wrongly, "
+            f"of {how_many(sick, names + ' slice')} {ill['suspected']} suspected, {ill['clear']} cleared wrongly, "
             f"{ill['uncertain']} referred as uncertain and {ill['refused']} refused"
         )
-    if counts[1]:
+    if well:
         parts.append(
-            f"of {how_many(counts[1], negative + ' slice')} {healthy['clear']} cleared, {healthy['suspected']} suspected "
+            f"of {how_many(well, negative + ' slice')} {healthy['clear']} cleared, {healthy['suspected']} suspected "
             f"wrongly, {healthy['uncertain']} referred and {healthy['refused']} refused"
         )
     return f"The answers that a reader would get: {'; '.join(parts)}."
 
 
-def _right(metrics: Facts) -> int:
-    test = metrics["test"]
-    return round(float(test["network"]["accuracy"]) * int(test["slices"]))
-
-
 def _complement(entry: Facts) -> str:
     """The share of false alarms of a specificity."""
-    value, interval = entry["value"], dict(entry["interval"] or {"low": None, "high": None, "reason": "not measured"})
+    value, interval = entry["value"], entry["interval"]
     if interval["low"] is not None:
-        interval |= {"low": 1.0 - interval["high"], "high": 1.0 - interval["low"]}
-    return share({"value": None if value is None else 1.0 - value, "interval": interval})
+        interval = {**interval, "low": 1.0 - interval["high"], "high": 1.0 - interval["low"]}
+    return share({"value": 1.0 - value, "interval": interval})
 
 
 def _misses_target(point: Facts) -> str:
     """Whether the test contradicts the target; empty if not."""
     interval, target = point["test"]["sensitivity"]["interval"], point["target_sensitivity"]
-    if not interval or interval["low"] is None or interval["high"] >= target:
+    if interval["low"] is None or interval["high"] >= target:
         return ""
     return (
         f"The target of {percent(target)} lies above that interval: on unseen slices the operating point does not do what "
@@ -319,14 +294,6 @@ def _misses_target(point: Facts) -> str:
 def _refused(foreign: Facts) -> str:
     refused, pictures = (sum(kind[name] for kind in foreign.values()) for name in ("refused", "pictures"))
     return f"Refused: {refused:,} of {how_many(pictures, 'picture')} of kinds that it must not judge."
-
-
-def _share_of(value: float | None) -> str:
-    return "an unknown share" if value is None else percent(value)
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
 
 
 def _ordinal(number: int) -> str:

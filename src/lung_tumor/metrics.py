@@ -87,7 +87,7 @@ def classification_metrics(labels: Labels, probabilities: Probabilities, classes
         "macro": {name: _mean(row[name] for row in per_class.values()) for name in SHARES},
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
-        "undefined": _undefined(labels, predicted, classes),
+        "undefined": list(undefined_figures(labels, predicted, classes)),
     }
 
 
@@ -121,15 +121,32 @@ def _mean(values: Any) -> float | None:
     return None if None in found else float(np.mean(found))
 
 
-def _undefined(labels: Labels, predicted: Labels, classes: Sequence[str]) -> list[str]:
-    found = [] if np.ptp(predicted) else [f"MCC: every slice was given {classes[predicted[0]]}"]
+def undefined_figures(labels: Labels, predicted: Labels, classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """What the data cannot define, as sentences, and the dotted names of the figures that each is about.
+
+    Args:
+        labels: (n,) index of each slice's true class.
+        predicted: (n,) index of the class it was given.
+        classes: class names.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    if not np.ptp(predicted):
+        found[f"MCC: every slice was given {classes[predicted[0]]}"] = ("mcc",)
     for index, name in enumerate(classes):
-        if not (predicted == index).any():
-            found.append(f"precision of {name}: never predicted")
-        if not (labels == index).any():
-            found.append(f"recall, ROC AUC and average precision of {name}, and their means: no slice of it")
+        own = f"per_class.{name}"
+        rankings = tuple(f"{own}.{figure}" for figure in RANKINGS)
+        never, absent = not (predicted == index).any(), not (labels == index).any()
+        if never:
+            found[f"precision of {name}: never predicted"] = (f"{own}.precision", "macro.precision")
+        if absent:
+            figures = (f"{own}.recall", "balanced_accuracy", "macro.recall", *RANKINGS, *rankings)
+            figures += (f"{own}.f1", "macro.f1") if never else ()
+            found[f"recall, ROC AUC and average precision of {name}, and their means: no slice of it"] = figures
         elif (labels == index).all():
-            found.append(f"specificity, ROC AUC and average precision of {name}, and MCC: no slice of any other class")
+            figures = (f"{own}.specificity", "macro.specificity", "mcc", *rankings)
+            found[f"specificity, ROC AUC and average precision of {name}, and MCC: no slice of any other class"] = (
+                figures
+            )
     return found
 
 

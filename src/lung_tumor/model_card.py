@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lung_tumor import evaluation_words as words
+from lung_tumor.bootstrap import FEWEST_GROUPS
 from lung_tumor.evaluation_tables import figure_table
 from lung_tumor.manifest import SPLITS
 from lung_tumor.pages import render_page, shown_name
@@ -56,7 +57,7 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
     Args:
         facts: ``metrics`` (as written to ``metrics.json``), ``audit`` (as written to ``audit.json``) and ``reproduce`` with
             ``commit``, ``parameters`` (a mapping), ``dvc``, ``mlflow_run``, ``data_digest``, ``weights_digest``, ``version``
-            and ``created``, of which any may be empty or missing.
+            and ``created``, of which any may be empty.
     """
     card = describe(facts)
     mark = " (synthetic)" if card.synthetic else ""
@@ -108,8 +109,8 @@ def _details(metrics: Mapping[str, Any], reproduce: Mapping[str, Any]) -> tuple[
             ),
             f"Classes: {listed(list(metrics['classes']))}.",
             (
-                f"Made by lung-tumor-detection {_or_not(reproduce.get('version') or metrics['version'])}; created: "
-                f"{_or_not(reproduce.get('created'))}."
+                f"Made by lung-tumor-detection {_or_not(reproduce['version'])}; created: "
+                f"{_or_not(reproduce['created'])}."
             ),
             words.served(metrics),
             words.promotion(metrics),
@@ -122,12 +123,12 @@ def _details(metrics: Mapping[str, Any], reproduce: Mapping[str, Any]) -> tuple[
 
 
 def _use(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
-    names = " or ".join(words.diseases(metrics))
+    names, negative = " or ".join(words.diseases(metrics)), metrics["operating_point"]["negative"]
     return (
         [
             (
-                f"To study how far a network tells {names} from {_negative(metrics)} on slices like those it "
-                "learnt from, and how honestly such a thing can be measured."
+                f"To study how far a network tells {names} from {negative} on slices like those it learnt from, and how "
+                "honestly such a thing can be measured."
             ),
             "For people who do research on chest CT or on machine learning, and who read the limits below.",
             (
@@ -173,8 +174,9 @@ def _metrics(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
     return (
         (
             "In brackets 95 % intervals, from a bootstrap over groups, not files (Efron and Tibshirani 1993): copies of a "
-            "picture are no new evidence. Where a class has few groups they are too narrow, and where all agree there is "
-            "none, or an exact one. Expected calibration error is the mean distance between confidence and share right."
+            "picture are no new evidence. Where a class has few groups they are too narrow; of fewer than "
+            f"{FEWEST_GROUPS} there is none. A share of exactly 0 or 1 has an exact one (Clopper and Pearson 1934). Expected "
+            "calibration error is the mean distance between confidence and share right."
         ),
         [*words.operating_point(metrics), *words.calibration(metrics)],
     )
@@ -195,10 +197,9 @@ def _analyses(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
         if table.notes:
             parts.append([f"[{letter}] {text}" for letter, text in table.notes.items()])
     parts += ["What it refuses:", words.novelty(metrics)]
-    if metrics["novelty"] and metrics["novelty"]["foreign"]:
-        kinds = metrics["novelty"]["foreign"].items()
-        rows = tuple((kind, str(row["pictures"]), str(row["refused"])) for kind, row in kinds)
-        parts.append(Table(("Kind of picture", "pictures", "refused"), rows))
+    kinds = metrics["novelty"]["foreign"].items()
+    rows = tuple((kind, str(row["pictures"]), str(row["refused"])) for kind, row in kinds)
+    parts.append(Table(("Kind of picture", "pictures", "refused"), rows))
     return (*parts, "What it looked at:", words.evidence(metrics))
 
 
@@ -270,26 +271,19 @@ _REPRODUCE = {
 
 
 def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
-    rows = tuple((title, _or_not(reproduce.get(name))) for name, title in _REPRODUCE.items())
-    parameters = reproduce.get("parameters") or {}
+    rows = tuple((title, _or_not(reproduce[name])) for name, title in _REPRODUCE.items())
+    parameters = tuple((str(name), str(value)) for name, value in sorted(reproduce["parameters"].items()))
     return (
         (
             "Check out the commit, then: make run SOURCE=<the same source>. The same source, seed and parameters give"
             " the same split."
         ),
         Table(("What", "which"), rows),
-        Table(("Parameter", "value"), tuple((str(name), str(value)) for name, value in sorted(parameters.items())))
-        if parameters
-        else f"Parameters: {NOT_RECORDED}.",
+        Table(("Parameter", "value"), parameters),
     )
 
 
 # --- Words and signs --------------------------------------------------------------------------------------------------
-
-
-def _negative(metrics: Mapping[str, Any]) -> str:
-    point = metrics["operating_point"]
-    return point["negative"] if point else "each other"
 
 
 def _or_not(value: object) -> str:

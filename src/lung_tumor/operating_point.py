@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import LEVEL, Interval, few_groups, interval_of, resamples
+from lung_tumor.bootstrap import Interval, exact_share, few_groups, interval_of, resamples
 from lung_tumor.options import require_types
 
 Labels = npt.NDArray[np.int64]
@@ -185,7 +185,8 @@ def judge(
     Returns:
         ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share within the band; and
         ``error_when_answered``, the share of the others that is suspected or cleared wrongly. Each ``value`` (None where
-        undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary).
+        undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of 0 or 1,
+        without ends where a class of the slices that count has too few groups.
     """
     diseased = labels != list(classes).index(point.negative)
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
@@ -199,15 +200,17 @@ def judge(
         "referred": (np.ones_like(diseased), referred),
         "error_when_answered": (answered, suspected != diseased),
     }
-    names = [classes[index] for index in labels]
-    reason = few_groups(groups, names)
-    drawn = [] if reason else list(resamples(groups, names, draws, seed))
+    names, named = np.array([classes[index] for index in labels]), np.asarray(groups, dtype=str)
+    drawn = list(resamples(groups, names.tolist(), draws, seed))
 
     def interval(counts: Flags, hits: Flags) -> Interval:
-        if reason:
+        behind = named[counts].tolist(), names[counts].tolist()
+        if not counts.any():
+            return Interval(None, None, 0, reason="no slice to measure it on")
+        if exact := exact_share(hits[counts], *behind):
+            return exact
+        if reason := few_groups(*behind):
             return Interval(None, None, 0, reason=reason)
-        if _share(hits[counts]) in (0.0, 1.0):
-            return _exact(hits[counts][0], len({group for group, has in zip(groups, counts, strict=True) if has}))
         return interval_of([_share(hits[rows][counts[rows]]) for rows in drawn])
 
     return {
@@ -220,6 +223,10 @@ def coverage_curve(
     point: OperatingPoint, labels: Labels, probabilities: Probabilities, classes: Sequence[str]
 ) -> list[dict[str, float]]:
     """How often the answer is wrong if only the slices farthest from the threshold are answered (El-Yaniv and Wiener 2010).
+
+    Far is meant in log-odds of the suspicion, as the refer band is chosen: a band wider or narrower than that of the point,
+    around the same threshold, is a point of the curve, and so is the point's own where it was not cut off at 0 or 1. Every
+    slice counts, refused or not.
 
     Returns:
         One row for each distance at which a slice lies, in log-odds, the farthest first: ``coverage``, the share of slices at
@@ -281,13 +288,6 @@ def _few(groups: Sequence[str], diseased: Flags) -> str:
     elif without < _FEW_WITHOUT:
         found.append(f"the specificity rests on {without} independent group(s) without disease")
     return "; ".join(found)
-
-
-def _exact(hit: bool, groups: int) -> Interval:
-    """95 % interval of a share of all or of nothing, where resamples all agree (Clopper and Pearson 1934), over groups."""
-    end = ((1.0 - LEVEL) / 2.0) ** (1.0 / groups)
-    reason = f"all {groups} group(s) agree: exact interval of so many independent ones"
-    return Interval(end, 1.0, 0, reason=reason) if hit else Interval(0.0, 1.0 - end, 0, reason=reason)
 
 
 def _share(flags: Flags) -> float | None:

@@ -39,7 +39,7 @@ def render(
         metrics: as written to ``metrics.json``.
         audit: as written to ``audit.json``.
         worst: wrongly judged test slices, most confident first, each with ``path``, ``label``, ``predicted``, ``suspicion`` (0
-            to 1, or None), ``answer`` (of :class:`lung_tumor.answers.Answer`, or empty), ``pixels`` (size, size) uint8,
+            to 1, or None), ``answer`` (of :class:`lung_tumor.answers.Answer`), ``pixels`` (size, size) uint8,
             ``evidence`` (rows, columns) float32, positive where a position speaks for the class ``shown``.
         examples: slices of which the evidence is to be shown, the same keys.
         drawn: figures by title.
@@ -76,7 +76,7 @@ def _pictured(row: Mapping[str, Any], scale: float) -> dict[str, Any]:
         "slice": slice_uri(row["pixels"]),
         "evidence": photograph_uri(overlay(row["pixels"], row["evidence"], scale)),
     }
-    return {**row, "answer": ANSWERS.get(row["answer"], ""), **pictures}
+    return {**row, "answer": ANSWERS[row["answer"]], **pictures}
 
 
 def _tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -89,26 +89,25 @@ def _tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{test['groups']} independent groups",
             "test pictures",
         ),
-        (*_tile(network["roc_auc"], network["intervals"].get("roc_auc")), "ROC AUC"),
+        (*_tile(network["roc_auc"], network["intervals"]["roc_auc"]), "ROC AUC"),
     ]
     if trivial is not None:
-        tiles.append((*_tile(trivial["roc_auc"], trivial["intervals"].get("roc_auc")), "ROC AUC without anatomy"))
-    if point is not None:
-        tiles += [
-            (*_tile(point["test"][name]["value"], point["test"][name]["interval"]), f"{name} at the operating point")
-            for name in ("sensitivity", "specificity")
-        ]
+        tiles.append((*_tile(trivial["roc_auc"], trivial["intervals"]["roc_auc"]), "ROC AUC without anatomy"))
     tiles += [
-        (*_tile(network[name], network["intervals"].get(name)), title)
+        (*_tile(point["test"][name]["value"], point["test"][name]["interval"]), f"{name} at the operating point")
+        for name in ("sensitivity", "specificity")
+    ]
+    tiles += [
+        (*_tile(network[name], network["intervals"][name]), title)
         for name, title in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration error"))
     ]
     return tiles
 
 
-def _tile(value: float | None, interval: Mapping[str, Any] | None) -> tuple[str, str]:
+def _tile(value: float | None, interval: Mapping[str, Any]) -> tuple[str, str]:
     if value is None:
         return "–", "undefined"
-    if not interval or interval["low"] is None:
+    if interval["low"] is None:
         return f"{value:.3f}", "no interval"
     return f"{value:.3f}", f"{interval['low']:.3f} to {interval['high']:.3f}"
 
@@ -168,8 +167,7 @@ Next     make serve   upload a slice at http://127.0.0.1:8080
 
 def _where(metrics: Mapping[str, Any]) -> str:
     """Where the model lies, and whether it is the one that is served."""
-    verdict = metrics["promotion"]
-    if verdict and not verdict["promoted"]:
+    if not metrics["promotion"]["promoted"]:
         return "data/06_models/candidate.onnx, not served; served stays data/06_models/classifier.onnx, the champion"
     return (
         f"data/06_models/classifier.keras, served as data/06_models/classifier.onnx ({metrics['served']['precision']})"
@@ -178,22 +176,16 @@ def _where(metrics: Mapping[str, Any]) -> str:
 
 def _verdicts(metrics: Mapping[str, Any]) -> str:
     """One line each: operating point, novelty, promotion."""
-    lines = []
-    if point := metrics["operating_point"]:
-        reached = point["test"]
-        lines.append(
-            f"Point    suspected from {point['threshold']:.3f}: sensitivity {_brief(reached['sensitivity'])}, specificity "
-            f"{_brief(reached['specificity'])}; {_brief(reached['referred'])} referred"
-        )
-    if found := metrics["novelty"]:
-        refused, pictures = (sum(kind[name] for kind in found["foreign"].values()) for name in ("refused", "pictures"))
-        accepted = found["accepted_held_out"]
-        lines.append(
-            f"Novelty  accepts {'an unknown share' if accepted is None else percent(accepted)} of held-out slices; "
-            f"refuses {refused} of {pictures} pictures of other kinds"
-        )
-    lines.append(f"Verdict  {words.promotion(metrics)}")
-    return "\n".join(lines) + "\n"
+    point, found = metrics["operating_point"], metrics["novelty"]
+    reached = point["test"]
+    refused, pictures = (sum(kind[name] for kind in found["foreign"].values()) for name in ("refused", "pictures"))
+    return f"""\
+Point    suspected from {point["threshold"]:.3f}: sensitivity {_brief(reached["sensitivity"])}, specificity \
+{_brief(reached["specificity"])}; {_brief(reached["referred"])} referred
+Novelty  accepts {percent(found["accepted_held_out"])} of held-out slices; refuses {refused} of {pictures} pictures of \
+other kinds
+Verdict  {words.promotion(metrics)}
+"""
 
 
 def _short(value: float | None) -> str:
@@ -201,7 +193,7 @@ def _short(value: float | None) -> str:
 
 
 def _measured(found: Mapping[str, Any], name: str) -> str:
-    value, interval = _tile(found[name], found["intervals"].get(name))
+    value, interval = _tile(found[name], found["intervals"][name])
     return interval if found[name] is None else f"{value} ({interval})"
 
 

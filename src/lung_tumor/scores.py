@@ -13,12 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import LEVEL, Interval, few_groups, interval_of, resamples
+from lung_tumor.bootstrap import LEVEL, Interval, exact_share, few_groups, interval_of, resamples
 from lung_tumor.calibration import BINS, bin_ends, bin_numbers, confidence
 from lung_tumor.fitting import cross_entropies
-from lung_tumor.metrics import RANKINGS, SHARES, Labels, Probabilities, classification_metrics, squared_errors
+from lung_tumor.metrics import (
+    RANKINGS,
+    SHARES,
+    Labels,
+    Probabilities,
+    classification_metrics,
+    squared_errors,
+    undefined_figures,
+)
 
 Values = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 SINGLE = {
     "accuracy": True,
@@ -53,17 +62,68 @@ def measure(
 
     Returns:
         The figures, and under ``intervals`` an :class:`lung_tumor.bootstrap.Interval` as a dictionary for each, by its
-        dotted name such as ``per_class.normal.recall``. There are no ends, but the reason, where a class lies in a single
-        group or where the draws do not define the figure.
+        dotted name such as ``per_class.normal.recall``. There are no ends, but the reason, where the figure is undefined or
+        rests on a class of too few groups: the recall of a class on that class alone, its specificity on all others, and
+        everything else on all classes. Shares of exactly 0 or 1 have exact ends, of however few groups.
     """
     figures = classification_metrics(labels, probabilities, classes)
-    if reason := few_groups(groups, [classes[index] for index in labels]):
-        intervals = dict.fromkeys(figure_names(classes), Interval(None, None, 0, reason=reason))
-    else:
-        drawn = draw_figures(labels, probabilities, groups, classes, draws, seed)
-        intervals = {name: interval_of(drawn[name].tolist()) for name in figure_names(classes)}
-        intervals["calibration_error"] = _around(figures["calibration_error"], drawn[_CHANCE])
-    return figures | {"intervals": {name: interval.to_dict() for name, interval in intervals.items()}}
+    drawn = draw_figures(labels, probabilities, groups, classes, draws, seed)
+    exact, few = _exact(labels, probabilities, groups, classes), _few(labels, groups, classes)
+    lacking: dict[str, list[str]] = {}
+    for sentence, names in undefined_figures(labels, probabilities.argmax(axis=1), classes).items():
+        for name in names:
+            lacking.setdefault(name, []).append(sentence)
+
+    def interval(name: str) -> Interval:
+        if name in lacking:
+            return Interval(None, None, 0, reason="; ".join(lacking[name]))
+        if name in exact:
+            return exact[name]
+        if reason := few.get(name, few["all"]):
+            return Interval(None, None, 0, reason=reason)
+        if name == "calibration_error":
+            return _around(figures[name], drawn[_CHANCE])
+        return interval_of(drawn[name].tolist())
+
+    return figures | {"intervals": {name: interval(name).to_dict() for name in figure_names(classes)}}
+
+
+def _few(labels: Labels, groups: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Why figures that rest on some classes alone can have no interval by drawing, empty if they can; ``all`` for the rest."""
+    rows = [(group, classes[index]) for group, index in zip(groups, labels, strict=True)]
+
+    def reason(wanted: Sequence[str]) -> str:
+        behind = [row for row in rows if row[1] in wanted]
+        return few_groups([group for group, _ in behind], [name for _, name in behind]) if behind else ""
+
+    found = {"all": reason(classes)}
+    for name in classes:
+        found[f"per_class.{name}.recall"] = reason([name])
+        found[f"per_class.{name}.specificity"] = reason([other for other in classes if other != name])
+    return found
+
+
+def _exact(
+    labels: Labels, probabilities: Probabilities, groups: Sequence[str], classes: Sequence[str]
+) -> dict[str, Interval]:
+    """The exact intervals of those figures that are a share of some slices and 0 or 1, by dotted name."""
+    predicted = probabilities.argmax(axis=1)
+    # Which slices have it, among which.
+    shares: dict[str, tuple[Flags, Flags]] = {"accuracy": (predicted == labels, np.ones(len(labels), dtype=bool))}
+    # Who says the same of every slice has a recall of 0 or 1 whatever is drawn: nothing is uncertain about it.
+    knows_nothing = bool((probabilities == probabilities[0]).all())
+    for index, name in enumerate(classes):
+        of_class, given = labels == index, predicted == index
+        shares[f"per_class.{name}.precision"] = (of_class, given)
+        if not knows_nothing:
+            shares[f"per_class.{name}.recall"] = (given, of_class)
+            shares[f"per_class.{name}.specificity"] = (~given, ~of_class)
+    named, truth = np.asarray(groups, dtype=str), np.asarray(classes)[labels]
+    found = {
+        name: exact_share(hits[among], named[among].tolist(), truth[among].tolist())
+        for name, (hits, among) in shares.items()
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def measure_beside(

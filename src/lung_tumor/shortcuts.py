@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from sklearn.ensemble import ExtraTreesClassifier
 
-from lung_tumor.bootstrap import Indices, Interval, Statistic, few_groups, group_bootstrap
+from lung_tumor.bootstrap import Indices, Interval, Statistic, group_bootstrap
 from lung_tumor.errors import LeakError
 from lung_tumor.metrics import Labels, Probabilities, class_indices
 from lung_tumor.options import require_types
@@ -289,8 +289,6 @@ def _undefined(rows: pd.DataFrame, classes: Sequence[str]) -> str:
     """Why the classes of these pictures cannot be told apart by cross-validation; empty if they can."""
     if len(classes) < 2:
         return f"{len(classes)} class(es): there is nothing to tell apart"
-    if reason := few_groups(rows["group"].tolist(), rows["label"].tolist()):
-        return reason
     groups = rows.groupby("label")["group"].nunique()
     if small := [f"{label}: {count}" for label, count in groups.items() if count < _FEWEST]:
         return f"too few independent groups ({', '.join(small)}; {_FEWEST} are needed)"
@@ -337,8 +335,20 @@ def _comparison(facts: dict[str, Any]) -> str:
         return f"Whether the network knows more than numbers without anatomy cannot be said ({facts['reason']})."
     verdict = "is clearly above" if facts["clearly_above"] else "is not clearly above"
     below = " from chance" if trivial["auc"] < CHANCE else ""
+    lacking = [row["interval"]["reason"] for row in (network, trivial, difference) if row["interval"]["low"] is None]
+    # All three mostly lack it for one reason, which is said once.
+    if len(lacking) == 3 and len(set(lacking)) == 1:
+        figures, why = [f"{value:.2f}" for value in (network["auc"], trivial["auc"], difference["value"])], lacking[0]
+    else:
+        figures, why = (
+            [
+                _with_interval(network["auc"], network["interval"]),
+                _with_interval(trivial["auc"], trivial["interval"]),
+                _with_interval(difference["value"], difference["interval"]),
+            ],
+            "",
+        )
     return (
-        f"The network (AUC {_with_interval(network['auc'], network['interval'])}) {verdict} numbers that know no anatomy "
-        f"(AUC {_with_interval(trivial['auc'], trivial['interval'])}) on the same pictures; "
-        f"the difference{below} is {_with_interval(difference['value'], difference['interval'])}."
+        f"The network (AUC {figures[0]}) {verdict} numbers that know no anatomy (AUC {figures[1]}) on the same pictures; "
+        f"the difference{below} is {figures[2]}{f' (no intervals: {why})' if why else ''}."
     )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from lung_tumor.bootstrap import Interval, few_groups, interval_of, resamples
 from lung_tumor.evaluation_figures import Predictions
-from lung_tumor.metrics import classification_metrics
-from lung_tumor.roc import macro_area
+from lung_tumor.operating_point import OperatingPoint, coverage_curve, judge, suspicion
+from lung_tumor.scores import measure_beside
 from tests.support.data_sets import QUIET_SHORTCUTS
 from tests.support.training_facts import TRAINING
 
@@ -34,20 +34,12 @@ def predicted(classes: int = 2, slices: int = 60, *, seed: int = 0, skill: float
 
 
 def measured(predictions: Predictions, *, draws: int = 50) -> dict[str, Any]:
-    """``metrics["test"]``: network, trivial and majority, with intervals of accuracy and AUC; the others are made up."""
-    classes, labels = predictions.classes, predictions.labels
-    shown = {name: predictions.labels == index for index, name in enumerate(classes)}
-    groups = np.array(predictions.groups)
-    shuffled = predictions.probabilities[np.random.default_rng(1).permutation(len(labels))]
-    most = np.eye(len(classes))[np.full(len(labels), np.bincount(labels).argmax())]
-    return {
-        "network": _figures(predictions, predictions.probabilities, draws),
-        "trivial": _figures(predictions, 0.5 * shuffled + 0.5 * predictions.probabilities, draws),
-        "majority": _figures(predictions, most, draws),
-        "slices": len(labels),
-        "groups": len(set(predictions.groups)),
-        "groups_by_class": {name: len(set(groups[rows].tolist())) for name, rows in shown.items()},
-    }
+    """``metrics["test"]``: network, numbers that know half as much, and majority."""
+    labels, given = predictions.labels, predictions.probabilities
+    shuffled = given[np.random.default_rng(1).permutation(len(labels))]
+    shares = (np.bincount(labels, minlength=len(predictions.classes)) / len(labels)).tolist()
+    trivial = 0.5 * shuffled + 0.5 * given
+    return measure_beside(labels, given, predictions.groups, predictions.classes, trivial, shares, draws, seed=0)
 
 
 def evaluation(
@@ -70,6 +62,8 @@ def evaluation(
             "reason": "",
             "before": {"calibration_error": 0.081, "log_loss": 0.412},
             "after": {"calibration_error": 0.034, "log_loss": 0.371},
+            "cross_validation": None,
+            "by_chance": {"test": {"median": 0.048, "high": 0.093}},
         },
         "novelty": {
             "rule": RULE,
@@ -95,28 +89,16 @@ def evaluation(
 
 
 def point(predictions: Predictions, negative: str = "normal", *, draws: int = 50) -> dict[str, Any]:
-    """``metrics["operating_point"]``: suspected from 0.4, referred from 0.35 to 0.55."""
-    diseased = predictions.labels != predictions.classes.index(negative)
-    suspicions = 1.0 - predictions.probabilities[:, predictions.classes.index(negative)]
-    referred = (suspicions >= 0.35) & (suspicions < 0.55)
-    wrong = (suspicions >= 0.4) != diseased
-    reached = {
-        "sensitivity": lambda i: _mean((suspicions >= 0.4)[i], diseased[i]),
-        "specificity": lambda i: _mean((suspicions < 0.4)[i], ~diseased[i]),
-        "referred": lambda i: float(referred[i].mean()),
-        "error_when_answered": lambda i: _mean(wrong[i], ~referred[i]),
-    }
+    """``metrics["operating_point"]``: suspected from 0.4, referred from 0.35 to 0.55; nothing is refused."""
+    chosen = OperatingPoint(negative, 0.4, 0.35, 0.55, 0.95, 0.96, 0.7, 30)
+    labels, given, classes = predictions.labels, predictions.probabilities, predictions.classes
+    suspicions = suspicion(given, classes, negative)
+    told = np.select([suspicions < chosen.low, suspicions < chosen.high], ["clear", "uncertain"], "suspected")
     return {
-        "negative": negative,
-        "threshold": 0.4,
-        "low": 0.35,
-        "high": 0.55,
-        "target_sensitivity": 0.95,
-        "sensitivity": 0.96,
-        "specificity": 0.7,
-        "groups": 30,
-        "caution": "",
-        "test": {name: _entry(predictions, statistic, draws) for name, statistic in reached.items()},
+        **asdict(chosen),
+        "answers": {name: dict(Counter(told[labels == index].tolist())) for index, name in enumerate(classes)},
+        "test": judge(chosen, labels, given, predictions.groups, classes, draws, seed=0),
+        "coverage": coverage_curve(chosen, labels, given, classes),
     }
 
 
@@ -148,45 +130,3 @@ def judged(label: str = "normal", given: str = "adenocarcinoma", *, path: str = 
         "pixels": np.arange(32 * 32, dtype=np.uint32).reshape(32, 32).astype(np.uint8),
         "evidence": evidence,
     }
-
-
-def _mean(flags: Any, among: Any) -> float | None:
-    return float(flags[among].mean()) if among.any() else None
-
-
-def _entry(predictions: Predictions, statistic: Callable[[Any], float | None], draws: int) -> dict[str, Any]:
-    everything = np.arange(len(predictions.labels))
-    return {"value": statistic(everything), "interval": _interval(predictions, statistic, draws)}
-
-
-def _interval(predictions: Predictions, statistic: Callable[[Any], float | None], draws: int) -> dict[str, Any]:
-    names = [predictions.classes[label] for label in predictions.labels]
-    if reason := few_groups(predictions.groups, names):
-        return Interval(None, None, 0, reason=reason).to_dict()
-    return interval_of([statistic(rows) for rows in resamples(predictions.groups, names, draws, 0)]).to_dict()
-
-
-def _figures(predictions: Predictions, probabilities: Any, draws: int) -> dict[str, Any]:
-    labels, classes = predictions.labels, predictions.classes
-    found = classification_metrics(labels, probabilities, classes)
-    more = {"specificity": 0.81, "average_precision": 0.88}
-    made_up = {"balanced_accuracy": 0.83, "average_precision": 0.88, "mcc": 0.61, "brier": 0.12}
-    made_up |= {"log_loss": 0.371, "calibration_error": 0.034}
-    per_class = {name: more | row for name, row in found["per_class"].items()}
-    whole = made_up | found | {"macro": {"specificity": 0.81} | found["macro"], "per_class": per_class}
-    right = probabilities.argmax(axis=1) == labels
-    accuracy = _interval(predictions, lambda i: float(right[i].mean()), draws)
-    auc = _interval(predictions, lambda i: macro_area(labels[i], probabilities[i]), draws)
-    names = [name for name in whole if isinstance(whole[name], float | None)]
-    intervals: dict[str, Any] = {name: _around(whole[name]) for name in names}
-    intervals |= {f"macro.{name}": _around(value) for name, value in whole["macro"].items()}
-    for label, row in per_class.items():
-        intervals |= {f"per_class.{label}.{name}": _around(value) for name, value in row.items() if name != "slices"}
-        intervals[f"per_class.{label}.roc_auc"] = auc
-    return whole | {"intervals": intervals | {"accuracy": accuracy, "roc_auc": auc}}
-
-
-def _around(value: float | None) -> Mapping[str, Any]:
-    if value is None:
-        return Interval(None, None, 0, reason="").to_dict()
-    return Interval(max(0.0, value - 0.1), min(1.0, value + 0.07), 50).to_dict()

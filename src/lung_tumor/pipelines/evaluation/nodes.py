@@ -150,14 +150,14 @@ def measure_both(
 
 
 def judge_calibration(
-    candidate: Predictor, predictions: pd.DataFrame, out_of_fold: pd.DataFrame, facts: dict[str, Any]
+    candidate: Predictor, predictions: pd.DataFrame, out_of_fold: pd.DataFrame, facts: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """Calibration on the test pictures, before and after the temperature, and on all out of fold.
 
-    A test split of some dozens has a calibration error by chance alone. Out of fold each picture's temperature comes from the
-    other folds.
+    A test split of some dozens has a calibration error by chance alone: how large a one stands under ``by_chance``. Out of
+    fold each picture's temperature comes from the other folds.
     """
-    labels, after = _labels(predictions), _probabilities(predictions)
+    labels, after, pooled = _labels(predictions), _probabilities(predictions), _calibrated_out_of_fold(out_of_fold)
     temperature = candidate.metadata.temperature
     # The served graph gives calibrated probabilities; the inverse temperature takes that back.
     before = calibration.calibrated(after, 1.0 / temperature)
@@ -172,7 +172,11 @@ def judge_calibration(
             }
             for name, values in {"before": before, "after": after}.items()
         },
-        "cross_validation": calibration.calibration_error(_labels(out_of_fold), _calibrated_out_of_fold(out_of_fold)),
+        "cross_validation": calibration.calibration_error(_labels(out_of_fold), pooled),
+        "by_chance": {
+            name: calibration.error_by_chance(given, seed)
+            for name, given in (("test", after), ("cross_validation", pooled))
+        },
     }
 
 

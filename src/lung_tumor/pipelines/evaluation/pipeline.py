@@ -75,7 +75,7 @@ def _judge() -> list[Node]:
         ),
         Node(
             judge_calibration,
-            inputs=["candidate_model", "predictions", "out_of_fold_predictions", "serving_facts"],
+            inputs=["candidate_model", "predictions", "out_of_fold_predictions", "serving_facts", "params:seed"],
             outputs="judged_calibration",
             name="judge_calibration",
         ),
