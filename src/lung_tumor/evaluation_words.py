@@ -101,7 +101,7 @@ def caveats(metrics: Facts, audit: Facts) -> list[str]:
     comparison = metrics["shortcuts"]["test"]
     if not comparison["clearly_above"]:
         found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
-    if metrics["promotion"] and not metrics["promotion"]["promoted"]:
+    if metrics["promotion"] and not metrics["promotion"]["served"]:
         found.insert(1 if audit["synthetic"] else 0, "The model judged here is not served: the champion stays.")
     if (point := metrics["operating_point"]) and point["caution"]:
         found.append(_ended(f"Operating point: {point['caution']}"))
@@ -213,7 +213,7 @@ def evidence(metrics: Facts) -> list[str]:
 def served(metrics: Facts) -> str:
     """Which arithmetic the file computes in, and why, and whether it is served at all."""
     verdict = metrics["promotion"]
-    if verdict and not verdict["promoted"]:
+    if verdict and not verdict["served"]:
         return _ended(
             f"This model is not served: the champion stays. It would compute in {metrics['served']['precision']}: "
             f"{metrics['served']['reason'] or 'no reason recorded'}"
