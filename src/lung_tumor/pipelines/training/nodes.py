@@ -65,7 +65,7 @@ def train_classifier(
     labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]
     weights = class_weights(labels) if head.class_weights == "balanced" else {}
     checked = _spread(unseen, CHECKS)
-    facts = {
+    facts: dict[str, Any] = {
         "features": features | {"pictures": len(rows), "slices": len(cohort.remembered)},
         "fine_tuning": training.judge_fine_tuning(
             fitted, labels, groups, weights, classifier.metadata.classes, DRAWS, seed
