@@ -38,7 +38,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lung_tumor import network, weights
-from lung_tumor.dicom import Window
+from lung_tumor.dicom_window import Window
 from lung_tumor.duplicates import DuplicateOptions, find_duplicates
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import DecodedSlice, Mask, Pixels, PreparationOptions, decode, prepare, to_network_input

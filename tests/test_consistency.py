@@ -13,7 +13,9 @@ from lung_tumor.consistency import (
     digest_of,
     manifest_digest,
     require_own_audit,
+    require_own_candidate,
     require_own_folds,
+    require_own_training,
     require_same_origin,
     require_unseen,
     require_whole,
@@ -98,11 +100,43 @@ def test_the_audit_of_another_run_does_not_pass() -> None:
 
 
 def test_out_of_fold_predictions_of_other_pictures_or_folds_do_not_pass(manifest: pd.DataFrame) -> None:
-    predictions = manifest[["pixels", "label", "group", "fold"]].sample(frac=1.0, random_state=1)
-    require_own_folds(predictions, manifest)
+    predictions = manifest[["pixels", "label", "group", "fold"]].sample(frac=1.0, random_state=1).assign(recipe="r")
+    require_own_folds(predictions, manifest, {"recipe": "r"})
     for changed in (predictions.iloc[1:], predictions.assign(fold=0)):
         with pytest.raises(StaleError, match="kedro run --pipeline=cross_validation"):
-            require_own_folds(changed, manifest)
+            require_own_folds(changed, manifest, {"recipe": "r"})
+
+
+def test_out_of_fold_predictions_of_models_fitted_otherwise_do_not_pass(manifest: pd.DataFrame) -> None:
+    predictions = manifest[["pixels", "label", "group", "fold"]].assign(recipe="r")
+    # The last two are of files that know no recipe.
+    for changed, training in (
+        (predictions, {"recipe": "another"}),
+        (predictions.drop(columns="recipe"), {"recipe": "r"}),
+        (predictions, {}),
+    ):
+        with pytest.raises(StaleError, match=r"models fitted otherwise .*kedro run --pipeline=cross_validation"):
+            require_own_folds(changed, manifest, training)
+
+
+def test_a_classifier_passes_with_the_facts_of_its_own_training_alone() -> None:
+    require_own_training(metadata(model_digest="m"), {"model_digest": "m"})
+    for digest, training in (("m", {"model_digest": "older"}), ("m", {}), ("", {}), ("", {"model_digest": ""})):
+        with pytest.raises(StaleError, match="not of one training; run `kedro run --pipeline=training` again"):
+            require_own_training(metadata(model_digest=digest), training)
+
+
+def test_a_candidate_of_an_earlier_training_or_another_serving_does_not_pass() -> None:
+    of_now = {"model_digest": "m"}, {"candidate_digest": "c"}
+    require_own_candidate(metadata(model_digest="m"), "c", *of_now)
+    with pytest.raises(
+        StaleError, match="not made of the classifier that was trained last; run `kedro run --pipeline=s"
+    ):
+        require_own_candidate(metadata(model_digest="older"), "c", *of_now)
+    with pytest.raises(StaleError, match=r"serving_facts.json are not of one run; run `kedro run --pipeline=serving`"):
+        require_own_candidate(metadata(model_digest="m"), "older", *of_now)
+    with pytest.raises(StaleError, match="--pipeline=serving"):
+        require_own_candidate(metadata(), "c", {}, {})
 
 
 def test_a_class_of_which_nothing_is_accepted_is_missed(manifest: pd.DataFrame) -> None:

@@ -22,7 +22,8 @@ from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from lung_tumor import dicom, dicom_elements
-from lung_tumor.dicom import DicomSlice, is_dicom, patient_digests, read_header, read_slice, to_window
+from lung_tumor.dicom import DicomSlice, is_dicom, read_header, read_slice, to_window
+from lung_tumor.dicom_patients import PatientDigests, patient_digests
 from lung_tumor.errors import LungTumorError, SliceError
 from lung_tumor.imaging import PreparationOptions, crop_to_body, decode, prepare
 from tests.support.dicom_files import (
@@ -598,7 +599,7 @@ def test_a_salt_that_can_be_guessed_is_refused_and_not_repeated() -> None:
 
 @pytest.mark.parametrize("content", [b"", encoded(gradient()), ct_file()[:200], b"\x08\x00" * 40])
 def test_of_what_is_not_dicom_nobody_is_known(content: bytes) -> None:
-    assert patient_digests(content, SALT) == dicom.PatientDigests()
+    assert patient_digests(content, SALT) == PatientDigests()
 
 
 # --- Against others --------------------------------------------------------------------------------------------------
@@ -651,7 +652,7 @@ def test_pictures_pay_nothing_for_dicom() -> None:
 def test_a_header_can_be_compared_and_does_not_show_the_file() -> None:
     header = read_header(ct_file())
     assert header == read_header(ct_file())
-    assert "_elements" not in repr(header)
+    assert "elements" not in repr(header)
     assert header.spacing_mm == 0.7
     assert dataclasses.replace(header, slope=2.0) != header
 

@@ -57,7 +57,7 @@ def test_the_headline_counts_the_answers_that_readers_get() -> None:
 
 def test_a_model_that_is_not_served_is_not_called_served() -> None:
     found = metrics()
-    found["promotion"] = found["promotion"] | {"promoted": False}
+    found["promotion"] = found["promotion"] | {"promoted": False, "served": False}
     assert words.served(found).startswith("This model is not served: the champion stays.")
     assert "The model judged here is not served: the champion stays." in words.caveats(found, AUDIT)
 

@@ -216,10 +216,21 @@ def test_flattening_joins_names_by_dots_and_keeps_numbers_alone() -> None:
     assert flatten(nested) == {"a": 1.0, "b.c": 0.5, "b.d.e": 2.0}
 
 
-def test_a_promoted_model_is_kept_with_its_run_and_becomes_the_champion(run: str) -> None:
+def versions() -> int:
+    return len(MlflowClient().search_model_versions(f"name='{REGISTERED}'"))
+
+
+def judged(verdict: str, identity: str = "one") -> None:
+    """What an evaluation writes at its end, in its order."""
     hooks = TrackingHooks()
-    hooks.after_dataset_saved("promotion", {"promoted": True})
     hooks.after_dataset_saved("served_model", b"onnx")
+    served = verdict != "refused"
+    data = {"promoted": verdict == "promoted", "served": served, "model": identity}
+    hooks.after_dataset_saved("promotion", data)
+
+
+def test_a_promoted_model_is_kept_with_its_run_and_becomes_the_champion(run: str) -> None:
+    judged("promoted")
     client = MlflowClient()
     champion = client.get_model_version_by_alias(REGISTERED, "champion")
     assert champion.run_id == run
@@ -227,18 +238,37 @@ def test_a_promoted_model_is_kept_with_its_run_and_becomes_the_champion(run: str
     assert [file.path for file in client.list_artifacts(run, "model")] == ["model/classifier.onnx"]
 
 
+def test_a_champion_that_is_evaluated_again_is_not_registered_again(run: str) -> None:
+    judged("promoted", "two")
+    before = versions()
+    judged("again", "two")
+    assert versions() == before
+    assert stored(run).data.tags["promotion"] == "evaluated again"
+
+
+def test_a_champion_that_the_registry_does_not_know_is_registered_when_it_is_evaluated_again(run: str) -> None:
+    """As after a run that was cut short, or on another server."""
+    judged("again", "three")
+    champion = MlflowClient().get_model_version_by_alias(REGISTERED, "champion")
+    assert (champion.run_id, champion.tags) == (run, {"model": "three"})
+
+
 def test_a_refused_model_leaves_the_champion_alone(run: str) -> None:
     client = MlflowClient()
     before = client.get_model_version_by_alias(REGISTERED, "champion").run_id
-    hooks = TrackingHooks()
-    hooks.after_dataset_saved("promotion", {"promoted": False})
-    hooks.after_dataset_saved("served_model", b"onnx")
+    judged("refused", "four")
     assert stored(run).data.tags["promotion"] == "refused"
     assert client.get_model_version_by_alias(REGISTERED, "champion").run_id == before != run
     assert client.list_artifacts(run, "model") == []
 
 
-def test_a_server_without_a_registry_keeps_the_model_and_says_so(
+def test_a_model_that_no_verdict_speaks_of_is_not_registered(run: str) -> None:
+    before = versions()
+    TrackingHooks().after_dataset_saved("served_model", b"onnx")
+    assert versions() == before
+
+
+def test_a_server_without_a_registry_keeps_a_promoted_model_and_says_so(
     run: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def missing(*_: object, **__: object) -> None:
@@ -246,9 +276,9 @@ def test_a_server_without_a_registry_keeps_the_model_and_says_so(
 
     # What DagsHub answers; no server here lacks a registry.
     monkeypatch.setattr(MlflowClient, "search_registered_models", missing)
-    hooks = TrackingHooks()
-    hooks.after_dataset_saved("promotion", {"promoted": True})
+    judged("again")
+    assert MlflowClient().list_artifacts(run, "model") == []
     with caplog.at_level("INFO"):
-        hooks.after_dataset_saved("served_model", b"onnx")
+        judged("promoted")
     assert "no usable model registry" in caplog.text
     assert [file.path for file in MlflowClient().list_artifacts(run, "model")] == ["model/classifier.onnx"]

@@ -350,11 +350,7 @@ def test_a_mask_lands_where_its_pixels_do(scale: int) -> None:
     np.testing.assert_array_equal(prepare(np.where(mask, np.uint8(255), pixels), options), marked)
 
 
-def test_a_point_of_the_prepared_slice_is_found_again_in_the_picture() -> None:
-    """80 x 40, fitted into 64 x 64: 64 x 32 with 16 black columns on either side."""
+def test_a_placement_says_which_part_of_the_picture_is_shown() -> None:
     pixels = gradient(80, 40)
     _, placement = prepare_and_place(pixels, AS_IT_IS)
     assert (placement.picture, placement.rows, placement.columns) == (pixels.shape, (0, 80), (0, 40))
-    assert placement.to_picture(0, 16) == (0.0, 0.0)
-    assert placement.to_picture(64, 48) == (80.0, 40.0)
-    assert placement.to_picture(32, 24) == (40.0, 10.0)

@@ -16,11 +16,11 @@ from tests.support.html_pages import Page
 
 AUDIT = facts_of(small())
 REPRODUCE = {
-    "commit": "2a53b18",
+    "training": {"commit": "2a53b18", "mlflow_run": "run 54"},
+    "evaluation": {"commit": "2a53b18", "mlflow_run": "run 55", "dvc_lock": "77aa"},
     "parameters": {"training.head.epochs": 100, "seed": 7},
-    "dvc": "dvc.lock of md5 77aa",
-    "mlflow_run": "run 55",
     "data_digest": "dddd",
+    "model_digest": "mmmm",
     "weights_digest": "wwww",
     "version": "9.8.7",
     "created": "2026-11-23T12:00:00Z",
@@ -83,14 +83,33 @@ def test_the_headings_are_the_usual_ones_and_the_warning_comes_first() -> None:
 
 def test_it_says_how_to_reproduce_the_model() -> None:
     page = Page(to_html(facts())).text
-    for text in ("Commit 2a53b18", "MLflow run run 55", "dddd", "wwww", "seed 7", "training.head.epochs 100"):
+    for text in (
+        "Commit that trained 2a53b18",
+        "Commit that evaluated 2a53b18",
+        "MLflow run that trained run 54",
+        "MLflow run that evaluated run 55",
+        "dvc.lock when the evaluation began (SHA-256) 77aa",
+        "dddd",
+        "mmmm",
+        "wwww",
+        "seed 7",
+        "training.head.epochs 100",
+    ):
         assert text in page
+    assert "another commit" not in page
+
+
+def test_it_says_when_another_commit_trained_the_model_than_evaluated_it() -> None:
+    trained = {"commit": "1111111", "mlflow_run": ""}
+    page = Page(to_html(facts() | {"reproduce": REPRODUCE | {"training": trained}})).text
+    assert "The model was trained by another commit than the one that evaluated it." in page
+    assert "Commit that trained 1111111" in page
 
 
 def test_what_was_not_recorded_is_named() -> None:
     empty = dict.fromkeys(REPRODUCE, "") | {"parameters": REPRODUCE["parameters"]}
     markdown = unescaped(to_markdown(facts() | {"reproduce": empty}))
-    for title in ("Commit", "DVC", "MLflow run"):
+    for title in ("Commit that trained", "Commit that evaluated", "MLflow run that trained"):
         assert f"| {title} | not recorded |" in markdown
     assert "created: not recorded." in markdown
 

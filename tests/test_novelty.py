@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lung_tumor.novelty import (
-    Novelty,
-    NoveltyOptions,
-    band_weights,
-    describe,
-    distances,
-    leave_one_group_out,
-    unit,
-)
+from lung_tumor.novelty import Novelty, NoveltyOptions, band_weights, unit
 from lung_tumor.novelty import fit as fit_both
+from tests.support.novelty import distances, judge
 
 
 def at(*degrees: float) -> np.ndarray:
@@ -38,37 +31,16 @@ def fit(features: np.ndarray, groups: list[str], options: NoveltyOptions) -> Nov
     return fit_both(features, -features, groups, options)
 
 
-def test_the_distance_is_that_to_the_kth_nearest_reference() -> None:
-    references = at(0.0, 10.0, 30.0)
-    for neighbours, degrees in ((1, 10.0), (2, 30.0), (3, 40.0)):
-        found = distances(at(40.0), references, neighbours)
-        np.testing.assert_allclose(found, [cosine_distance(degrees)], atol=1e-6)
-
-
-def test_opposite_features_are_two_apart() -> None:
-    np.testing.assert_allclose(distances(at(180.0, 90.0, 0.0), at(0.0), 1), [2.0, 1.0, 0.0], atol=1e-6)
-
-
-@pytest.mark.parametrize("neighbours", [0, 4])
-def test_more_neighbours_than_references_are_refused(neighbours: int) -> None:
-    with pytest.raises(ValueError, match=rf"lie in \[1, 3\].*received {neighbours}"):
-        distances(at(0.0), at(0.0, 1.0, 2.0), neighbours)
-
-
-def test_leave_one_group_out_never_looks_at_the_own_group() -> None:
+def test_the_threshold_never_looks_at_the_own_group() -> None:
     features, groups = at(0.0, 1.0, 20.0, 21.0, 50.0), ["a", "a", "b", "b", "c"]
-    expected = [20.0, 19.0, 19.0, 20.0, 29.0]
-    found = leave_one_group_out(features, groups, 1)
-    np.testing.assert_allclose(found, [cosine_distance(degrees) for degrees in expected], atol=1e-6)
-    # Copies in the own group change nothing, copies in another group do.
+    options = NoveltyOptions(neighbours=1, acceptance=1.0)
+    # The slice at 50 degrees is the farthest from all others: 29 from that at 21.
+    assert fit(features, groups, options).rule.threshold == pytest.approx(cosine_distance(29.0), abs=1e-6)
+    # A copy of it in its own group changes nothing, one in another group does.
     copies = np.concatenate([features, features[4:]])
-    np.testing.assert_array_equal(leave_one_group_out(copies, [*groups, "c"], 1)[:5], found)
-    assert leave_one_group_out(copies, [*groups, "d"], 1)[4] == pytest.approx(0.0, abs=1e-6)
-
-
-def test_leave_one_group_out_needs_so_many_slices_of_other_groups() -> None:
-    with pytest.raises(ValueError, match=r"other groups than 'b', received 3"):
-        leave_one_group_out(at(0.0, 1.0, 2.0, 3.0, 4.0), ["a", "a", "b", "b", "b"], 3)
+    own, other = (fit(copies, [*groups, name], options).rule.threshold for name in ("c", "d"))
+    assert own == pytest.approx(cosine_distance(29.0), abs=1e-6)
+    assert other == pytest.approx(cosine_distance(20.0), abs=1e-6)
 
 
 @pytest.mark.parametrize("acceptance", [0.5, 0.9, 0.95, 1.0])
@@ -114,9 +86,9 @@ def test_a_slice_upside_down_lies_beyond_any_threshold_however_near_it_is() -> N
     groups = [str(number) for number in range(20)]
     fitted = fit_both(upright, upside_down, groups, NoveltyOptions(neighbours=1))
     assert fitted.rule.threshold < 0.01
-    np.testing.assert_allclose(fitted.judge(at(1.0, 39.9)), [cosine_distance(1.0), cosine_distance(1.9)], atol=1e-6)
+    np.testing.assert_allclose(judge(fitted, at(1.0, 39.9)), [cosine_distance(1.0), cosine_distance(1.9)], atol=1e-6)
     # 40.1 degrees is as near to the references, but nearer to the mean of what is upside down.
-    np.testing.assert_allclose(fitted.judge(at(40.1)), 1.0 + cosine_distance(2.1), atol=1e-6)
+    np.testing.assert_allclose(judge(fitted, at(40.1)), 1.0 + cosine_distance(2.1), atol=1e-6)
 
 
 def test_slices_taken_for_upside_down_do_not_raise_the_threshold() -> None:
@@ -124,7 +96,7 @@ def test_slices_taken_for_upside_down_do_not_raise_the_threshold() -> None:
     features = at(*[0.0, 90.0] * 10)
     groups = [str(number) for number in range(20)]
     fitted = fit_both(features, at(*[80.0] * 20), groups, NoveltyOptions(neighbours=1))
-    assert (fitted.judge(features) > 1.0 - 1e-6).sum() == 10
+    assert (judge(fitted, features) > 1.0 - 1e-6).sum() == 10
     assert fitted.rule.threshold < 0.01
 
 
@@ -160,28 +132,6 @@ def test_a_row_of_positions_counts_in_each_band_by_its_share() -> None:
     np.testing.assert_allclose(band_weights(3, 2), [[2 / 3, 1 / 3, 0.0], [0.0, 1 / 3, 2 / 3]], rtol=1e-6)
     np.testing.assert_allclose(band_weights(1, 3), np.ones((3, 1)))
     np.testing.assert_allclose(band_weights(14, 3).sum(axis=1), 1.0, rtol=1e-6)
-
-
-def test_features_are_the_bands_of_each_block_every_block_weighing_the_same() -> None:
-    shallow = np.array([[[3.0], [4.0]]], np.float32)
-    deep = np.array([[[500.0, 0.0], [500.0, 0.0]]], np.float32)
-    half = np.sqrt(0.5)
-    expected = [[0.6 * half, 0.8 * half, half * half, 0.0, half * half, 0.0]]
-    np.testing.assert_allclose(describe([shallow, deep], 2), expected, rtol=1e-6)
-    np.testing.assert_allclose(describe([shallow], 1), [[1.0]])
-    np.testing.assert_allclose(np.linalg.norm(describe([shallow, deep], 3), axis=1), 1.0, rtol=1e-6)
-
-
-def test_more_than_one_band_tells_up_from_down_but_not_left_from_right() -> None:
-    rng = np.random.default_rng(0)
-    activation = rng.uniform(0.0, 1.0, (1, 6, 6, 4)).astype(np.float32)
-
-    def features(values: np.ndarray, bands: int) -> np.ndarray:
-        return describe([values.mean(axis=2)], bands)
-
-    np.testing.assert_allclose(features(activation[:, ::-1], 1), features(activation, 1), rtol=1e-5)
-    assert not np.allclose(features(activation[:, ::-1], 3), features(activation, 3), rtol=1e-2)
-    np.testing.assert_allclose(features(activation[:, :, ::-1], 3), features(activation, 3), rtol=1e-5)
 
 
 def test_nothing_but_zeros_has_no_direction_and_is_far_from_everything() -> None:

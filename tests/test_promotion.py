@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lung_tumor.metrics import classification_metrics
-from lung_tumor.promotion import PromotionOptions, judge
+from lung_tumor.promotion import HeldOut, Lineage, PromotionOptions, Said, evaluate_again, grow, judge, stay
 from lung_tumor.scores import SINGLE
 
 CLASSES = ("sick", "well")
 SIZE = 200
 LABELS = np.arange(SIZE) % 2
 GROUPS = [f"g{row // 2}-{row % 2}" for row in range(SIZE)]
+SLICES = HeldOut(LABELS, GROUPS, CLASSES, "well", "these slices")
+AT = "operating_point.balanced_accuracy"
 
 
 def model(knows: float, seed: int = 1) -> np.ndarray:
@@ -26,23 +30,31 @@ def model(knows: float, seed: int = 1) -> np.ndarray:
 
 
 def verdict(
-    candidate: np.ndarray, champion: np.ndarray | None, incomparable: str = "", **options: Any
+    candidate: np.ndarray | Said,
+    champion: np.ndarray | Said | None,
+    incomparable: str = "",
+    lineage: Lineage = Lineage(),  # noqa: B008 - frozen
+    held_out: HeldOut = SLICES,
+    **options: Any,
 ) -> dict[str, Any]:
-    found = judge(
-        LABELS, GROUPS, CLASSES, candidate, champion, PromotionOptions(**{"draws": 200, **options}), 1, incomparable
-    )
+    """By the figure of merit alone unless an option says otherwise; both suspect from 0.5."""
+    chosen = PromotionOptions(**{"draws": 200, "operating_figure": "none", **options})
+    new, old = (Said(given, 0.5) if isinstance(given, np.ndarray) else given for given in (candidate, champion))
+    assert new is not None
+    found = judge(held_out, new, old, lineage, chosen, 1, incomparable)
     assert json.loads(json.dumps(found)) == found
     return found
 
 
 def test_the_first_model_is_the_champion() -> None:
     found = verdict(model(1.0), None)
+    value = classification_metrics(LABELS, model(1.0), CLASSES)["roc_auc"]
     assert found == {
         "promoted": True,
+        "served": True,
         "first": True,
-        "difference": None,
-        "margin": 0.05,
-        "figure": "roc_auc",
+        "compared": {},
+        "lineage": {"test_digest": "these slices", "best": {"roc_auc": value}},
         "sentence": "This is the first model, so that it is the champion.",
     }
 
@@ -53,21 +65,22 @@ def test_a_better_model_is_promoted_by_every_figure_and_a_worse_one_by_none(figu
     if figure == "calibration_error":
         # It does not ask who knows more, only who says how sure it may be.
         better, worse = model(1.0), np.repeat([[0.99, 0.01]], SIZE, axis=0)
-    assert verdict(better, worse, figure=figure)["promoted"]
-    refused = verdict(worse, better, figure=figure)
-    assert not refused["promoted"]
-    assert refused["difference"]["value"] < -0.05
-    gained = verdict(better, worse, figure=figure)["difference"]
-    assert gained["value"] == pytest.approx(-refused["difference"]["value"])
+    promoted, refused = verdict(better, worse, figure=figure), verdict(worse, better, figure=figure)
+    assert (promoted["promoted"], promoted["served"]) == (True, True)
+    assert (refused["promoted"], refused["served"]) == (False, False)
+    gained, lost = (found["compared"][figure] for found in (promoted, refused))
+    assert lost["gain"] < -0.05
+    assert gained["gain"] == pytest.approx(-lost["gain"])
     values = [classification_metrics(LABELS, given, CLASSES)[figure] for given in (better, worse)]
-    assert gained["value"] == pytest.approx(abs(values[0] - values[1]))
+    assert [gained["candidate"], gained["champion"]] == values
+    assert gained["gain"] == pytest.approx(abs(values[0] - values[1]))
 
 
 def test_an_equal_model_is_promoted_though_no_interval_can_be_had() -> None:
     found = verdict(model(1.5), model(1.5))
     assert found["promoted"]
-    assert found["difference"]["value"] == 0.0
-    assert found["difference"]["interval"]["reason"] == "every draw gave the same: too little to draw from"
+    assert found["compared"]["roc_auc"]["gain"] == 0.0
+    assert found["compared"]["roc_auc"]["interval"]["reason"] == "every draw gave the same: too little to draw from"
     assert "equals the champion's" in found["sentence"]
     assert "so that it must not be worse at all" in found["sentence"]
 
@@ -75,8 +88,8 @@ def test_an_equal_model_is_promoted_though_no_interval_can_be_had() -> None:
 def test_a_model_a_little_worse_is_promoted_within_the_margin_and_refused_beyond_it() -> None:
     champion, candidate = model(1.5), model(1.45)
     found = verdict(candidate, champion)
-    assert found["difference"]["value"] < 0.0
-    assert found["difference"]["interval"]["low"] > -0.05
+    assert found["compared"]["roc_auc"]["gain"] < 0.0
+    assert found["compared"]["roc_auc"]["interval"]["low"] > -0.05
     assert found["promoted"]
     refused = verdict(candidate, champion, margin=0.0)
     assert not refused["promoted"]
@@ -87,13 +100,128 @@ def test_a_model_a_little_worse_is_promoted_within_the_margin_and_refused_beyond
 def test_the_lower_end_decides_and_not_the_difference() -> None:
     # Equally good, but of other mistakes: much could be true of so few slices.
     found = verdict(model(1.0, seed=3), model(1.0, seed=4), margin=0.01)
-    assert found["difference"]["interval"]["low"] < -0.01 < found["difference"]["interval"]["high"]
+    interval = found["compared"]["roc_auc"]["interval"]
+    assert interval["low"] < -0.01 < interval["high"]
     assert not found["promoted"]
+
+
+# --- At the operating point --------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_ranks_as_well_but_answers_worse_is_refused() -> None:
+    """The same probabilities; the new model suspects from so high on that it misses most."""
+    champion, candidate = Said(model(3.0), 0.5), Said(model(3.0), 0.9)
+    assert verdict(candidate, champion)["promoted"]
+    found = verdict(candidate, champion, operating_figure="balanced_accuracy")
+    assert not found["promoted"]
+    assert (found["compared"]["roc_auc"]["passed"], found["compared"][AT]["passed"]) == (True, False)
+    sick, well = (candidate.suspected(SLICES)[label == LABELS].mean() for label in (0, 1))
+    assert found["compared"][AT]["candidate"] == pytest.approx((sick + 1 - well) / 2)
+    assert found["compared"][AT]["interval"]["high"] < -0.1
+    assert found["sentence"].startswith("The champion stays: the new balanced accuracy at the operating point is 0.")
+    assert "ROC AUC" not in found["sentence"]
+
+
+def test_sensitivity_alone_can_decide_and_does_not_ask_for_the_false_alarms() -> None:
+    champion, candidate = Said(model(3.0), 0.5), Said(model(3.0), 0.01)
+    refused = verdict(candidate, champion, operating_figure="balanced_accuracy")
+    found = verdict(candidate, champion, operating_figure="sensitivity")
+    assert (refused["promoted"], found["promoted"]) == (False, True)
+    assert found["compared"]["operating_point.sensitivity"]["candidate"] == 1.0
+    assert "sensitivity at the operating point is" in found["sentence"]
+
+
+def test_each_model_answers_by_its_own_threshold() -> None:
+    """Another calibration moves probabilities and threshold alike: the answers are the same."""
+    logits = np.log(model(2.0)[:, 0] / model(2.0)[:, 1]) - 1.0
+    moved = 1 / (1 + np.exp(-logits))
+    candidate = Said(np.stack([moved, 1 - moved], axis=1), 1 / (1 + np.exp(1.0)))
+    found = verdict(candidate, Said(model(2.0), 0.5), operating_figure="balanced_accuracy")
+    assert found["compared"][AT]["gain"] == pytest.approx(0.0)
+
+
+def test_a_margin_of_its_own_counts_at_the_operating_point() -> None:
+    champion, candidate = Said(model(3.0), 0.5), Said(model(3.0), 0.6)
+    given = {"operating_figure": "balanced_accuracy"}
+    assert verdict(candidate, champion, **given, operating_margin=0.2)["promoted"]
+    assert not verdict(candidate, champion, **given, operating_margin=0.001)["promoted"]
+
+
+# --- A line of champions ------------------------------------------------------------------------------------------------
+
+
+def test_champions_cannot_get_worse_by_a_margin_each_time() -> None:
+    """Each is a little worse than the one before: without a memory all would be promoted."""
+    line = [model(knows) for knows in (3.0, 2.7, 2.45, 2.2, 2.0, 1.8)]
+    assert all(verdict(new, old)["promoted"] for old, new in pairwise(line))
+    champion, found, verdicts = line[0], verdict(line[0], None), []
+    for candidate in line[1:]:
+        found = verdict(candidate, champion, lineage=Lineage(**found["lineage"]))
+        verdicts.append(found["promoted"])
+        champion = candidate if found["promoted"] else champion
+    best, last = (classification_metrics(LABELS, given, CLASSES)["roc_auc"] for given in (line[0], champion))
+    assert verdicts[0] is True
+    assert verdicts[-1] is False
+    assert best - last <= 0.05
+    assert found["lineage"]["best"]["roc_auc"] == best
+    assert f"than the best champion was on them, {best:.3f}" in found["sentence"]
+
+
+def test_a_better_champion_raises_the_mark_and_a_worse_one_leaves_it() -> None:
+    options, values = PromotionOptions(), {}
+    for knows in (1.0, 2.0):
+        values[knows] = classification_metrics(LABELS, model(knows), CLASSES)["roc_auc"]
+    line = Lineage()
+    for knows, best in ((1.0, 1.0), (2.0, 2.0), (1.0, 2.0)):
+        line = grow(line, SLICES, Said(model(knows), 0.5), options)
+        assert line.best["roc_auc"] == values[best]
+    assert set(line.best) == {"roc_auc", AT}
+
+
+def test_of_a_figure_of_which_less_is_better_the_least_is_kept() -> None:
+    options = PromotionOptions(figure="brier", operating_figure="none")
+    line = Lineage()
+    for knows in (2.0, 1.0):
+        line = grow(line, SLICES, Said(model(knows), 0.5), options)
+    assert line.best == {"brier": classification_metrics(LABELS, model(2.0), CLASSES)["brier"]}
+
+
+def test_on_other_test_slices_the_line_begins_anew() -> None:
+    line = grow(Lineage(), SLICES, Said(model(3.0), 0.5), PromotionOptions())
+    elsewhere = replace(SLICES, digest="other slices")
+    found = verdict(model(1.4), model(1.45), lineage=line, held_out=elsewhere)
+    assert found["promoted"]
+    assert found["compared"]["roc_auc"]["best"] is None
+    assert found["lineage"]["test_digest"] == "other slices"
+    assert found["lineage"]["best"]["roc_auc"] < line.best["roc_auc"]
+
+
+def test_a_refused_model_changes_nothing_about_the_line() -> None:
+    line = grow(Lineage(), SLICES, Said(model(3.0), 0.5), PromotionOptions())
+    found = verdict(model(0.1), model(3.0), lineage=line)
+    assert Lineage(**found["lineage"]) == line
+
+
+def test_the_champion_evaluated_again_stays_served_and_is_not_promoted() -> None:
+    found = evaluate_again(SLICES, Said(model(1.0), 0.5), Lineage(), PromotionOptions())
+    assert (found["promoted"], found["served"], found["first"], found["compared"]) == (False, True, False, {})
+    assert "the champion itself, evaluated again" in found["sentence"]
+    assert found["lineage"]["test_digest"] == "these slices"
+
+
+def test_where_the_champion_stays_whatever_the_figures_say_the_reason_is_told() -> None:
+    found = stay(Lineage("x", {"roc_auc": 0.9}), "it learnt from real slices")
+    assert (found["promoted"], found["served"]) == (False, False)
+    assert found["sentence"] == "The champion stays: it learnt from real slices."
+    assert found["lineage"] == {"test_digest": "x", "best": {"roc_auc": 0.9}}
+
+
+# --- What cannot be compared --------------------------------------------------------------------------------------------
 
 
 def test_models_that_cannot_be_compared_are_promoted_with_the_reason() -> None:
     found = verdict(model(0.0), model(3.0), incomparable="the champion tells other classes apart")
-    assert (found["promoted"], found["first"], found["difference"]) == (True, False, None)
+    assert (found["promoted"], found["first"], found["compared"]) == (True, False, {})
     assert found["sentence"].endswith("without a comparison: the champion tells other classes apart.")
     assert not verdict(model(0.0), None, incomparable="the champion cannot be read")["first"]
 
@@ -101,19 +229,24 @@ def test_models_that_cannot_be_compared_are_promoted_with_the_reason() -> None:
 @pytest.mark.parametrize("few", [1, 2, 4])
 def test_the_difference_itself_decides_where_a_class_has_too_few_groups(few: int) -> None:
     groups = [f"few {row % (2 * few)}" if label == 0 else f"g{row}" for row, label in enumerate(LABELS)]
-    better = judge(LABELS, groups, CLASSES, model(2.0), model(1.0), PromotionOptions(), 1)
-    worse = judge(LABELS, groups, CLASSES, model(1.0), model(2.0), PromotionOptions(), 1)
+    given = {"held_out": replace(SLICES, groups=groups), "operating_figure": "balanced_accuracy"}
+    better, worse = verdict(model(2.0), model(1.0), **given), verdict(model(1.0), model(2.0), **given)
     assert (better["promoted"], worse["promoted"]) == (True, False)
-    assert f"without an interval (class sick has {few} group" in better["sentence"]
-    slightly = judge(LABELS, groups, CLASSES, model(1.45), model(1.5), PromotionOptions(), 1)
-    assert -0.05 < slightly["difference"]["value"] < 0.0
-    assert not slightly["promoted"]
+    assert f"class sick has {few} group" in better["sentence"]
+    assert not verdict(model(1.45), model(1.5), **given)["promoted"]
 
 
-def test_the_champion_stays_where_the_figure_is_undefined() -> None:
-    found = judge(LABELS * 0, GROUPS, CLASSES, model(2.0), model(1.0), PromotionOptions(), 1)
-    assert (found["promoted"], found["difference"]) == (False, None)
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_champion_stays_where_a_figure_is_undefined(label: int) -> None:
+    alike = replace(SLICES, labels=LABELS * 0 + label)
+    found = verdict(model(2.0), model(1.0), held_out=alike, operating_figure="balanced_accuracy")
+    assert (found["promoted"], found["compared"]["roc_auc"]["gain"], found["compared"][AT]["gain"]) == (
+        False,
+        None,
+        None,
+    )
     assert "ROC AUC is undefined on these 200 test slices" in found["sentence"]
+    assert found["lineage"] == {"test_digest": "", "best": {}}
 
 
 def test_predictions_of_other_slices_are_refused() -> None:
@@ -126,6 +259,11 @@ def test_predictions_of_other_slices_are_refused() -> None:
     [
         ({"figure": "f1"}, "promotion.figure must be one of accuracy, .*, received 'f1'"),
         ({"margin": -0.1}, "promotion.margin must be 0 or more, received -0.1"),
+        (
+            {"operating_figure": "f1"},
+            "promotion.operating_figure must be one of balanced_accuracy, sensitivity, none, rec",
+        ),
+        ({"operating_margin": -0.1}, "promotion.operating_margin must be 0 or more, received -0.1"),
         ({"draws": 10}, r"promotion.draws must lie in \[100, 100000\], received 10"),
         ({"draws": 0.5}, "promotion.draws must be a whole number, received 0.5"),
     ],

@@ -85,19 +85,6 @@ def test_int8_can_be_served_and_says_so(drafts: tuple[bytes, bytes]) -> None:
     np.testing.assert_allclose(predictor.predict(pixels(3)), expected, atol=1e-6)
 
 
-def test_the_chosen_draft_is_the_one_the_facts_name(drafts: tuple[bytes, bytes]) -> None:
-    float32, int8 = drafts
-    slices = pixels(12, seed=6)
-    labels = export.run(float32, slices, threads=1).logits.argmax(axis=1)
-    labels[:2] = [0, 1]
-    for rival in (float32, int8):
-        chosen, facts = quantisation.choose_precision(float32, rival, list(slices), labels, 1.0)
-        assert chosen is (rival if facts.precision == "int8" else float32)
-        assert facts.slices == 12
-    _, facts = quantisation.choose_precision(float32, bytes(float32), list(slices), labels, 1.0)
-    assert (facts.precision, facts.agreement, facts.change, facts.auc_loss) == ("int8", 1.0, 0.0, 0.0)
-
-
 LABELS = np.repeat([0, 1], 100)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from lung_tumor.computation import Computation
 from lung_tumor.features import Remembered
 from lung_tumor.fitting import FittingOptions
 from lung_tumor.frozen_pass import frozen_pass
-from lung_tumor.imaging import to_network_input
+from lung_tumor.imaging import PreparationOptions, to_network_input
 from lung_tumor.metrics import class_indices
 from lung_tumor.network import NetworkOptions
 from lung_tumor.tail_learner import TailLearner
@@ -205,3 +206,37 @@ def test_training_facts_name_the_slices_and_the_time() -> None:
     assert trained.metadata.data_digest == "abc"
     assert abs((datetime.now(UTC) - datetime.fromisoformat(trained.metadata.created)).total_seconds()) < 60
     assert (classifier.metadata.slices, classifier.metadata.created) == (0, "")
+
+
+def test_training_facts_name_the_weights_and_no_other_weights_have_their_name() -> None:
+    classifier = small_classifier()
+    before = training.with_training_facts(classifier, 2, "abc").metadata.model_digest
+    assert training.with_training_facts(small_classifier(), 3, "def").metadata.model_digest == before
+    *others, last = classifier.model.get_weights()
+    classifier.model.set_weights([*others, np.nextafter(last, np.float32(9.0))])
+    assert training.with_training_facts(classifier, 2, "abc").metadata.model_digest != before
+
+
+def test_a_recipe_knows_all_that_fitting_depends_on_and_not_the_weights() -> None:
+    features = {"computation": {"engine": "mnn"}, "augmentation": {"views": 0}, "seed": 1, "pictures": 9}
+    head, tuning = FittingOptions(epochs=3), FittingOptions(epochs=4)
+
+    def digest(classifier: Any = None, **changed: Any) -> str:
+        given = {"features": features, "head": head, "fine_tuning": tuning, "seed": 1, **changed}
+        return training.recipe_digest(classifier or small_classifier(), **given)
+
+    trained = small_classifier()
+    trained.model.set_weights([values + 1.0 for values in trained.model.get_weights()])
+    assert digest(trained) == digest() == digest(features=features | {"pictures": 10})
+    others = [
+        digest(small_classifier(options=NetworkOptions(feature_blocks=(1, 2), dropout=0.25))),
+        digest(small_classifier(options=NetworkOptions(feature_blocks=(2,)))),
+        digest(small_classifier(options=NetworkOptions(feature_blocks=(1, 2), frozen_blocks=1))),
+        digest(small_classifier(weights_digest="w")),
+        digest(small_classifier(preparation=PreparationOptions(size=32))),
+        digest(features=features | {"augmentation": {"views": 2}}),
+        digest(head=FittingOptions(epochs=5)),
+        digest(fine_tuning=FittingOptions(epochs=5)),
+        digest(seed=2),
+    ]
+    assert len({digest(), *others}) == len(others) + 1

@@ -13,7 +13,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from lung_tumor import trivial
-from lung_tumor.dicom import Window, patient_digests
+from lung_tumor.dicom_patients import patient_digests
+from lung_tumor.dicom_window import Window
 from lung_tumor.errors import SliceError, SourceError
 from lung_tumor.imaging import PreparationOptions, decode
 from lung_tumor.manifest import ACCEPTED, QUARANTINED

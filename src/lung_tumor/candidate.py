@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,8 +20,8 @@ from lung_tumor.novelty import NoveltyOptions
 from lung_tumor.operating_point import OperatingPointOptions
 from lung_tumor.weights import Tensors
 
-MOST_LEARNT_FROM = 600
-"""Most training slices that the served arithmetic is run over: each costs as much as a prediction."""
+LEARNT_FROM = 600
+"""Training slices that the served arithmetic is run over, or as many as novelty is to refer to: each costs a prediction."""
 
 RANGED = 32
 """Training slices from which int8 takes the ranges of activations: more hardly change them, and cost as much each as two
@@ -84,9 +85,9 @@ def assemble(
 
     Returns:
         The serialised ONNX model, and how it came about: ``precision``, ``temperature``, ``temperature_reason``,
-        ``operating_point`` and ``novelty``.
+        ``operating_point`` and ``novelty``; ``candidate_digest``, the SHA-256 of the model that they tell of.
     """
-    seen = learnt.some(MOST_LEARNT_FROM)
+    seen = learnt.some(max(LEARNT_FROM, novel.most_references))
     checks = np.stack(list(validation.some(CHECKS).opened()))
     plain = export.draft(classifier, novel, tensors, checks)
     small = quantisation.quantise(plain, learnt.some(RANGED).opened())
@@ -128,7 +129,8 @@ def assemble(
         "operating_point": asdict(chosen),
         "novelty": asdict(fitted.rule) | {"blocks": list(fitted.rule.blocks)},
     }
-    return export.finish(draft, parts), facts
+    content = export.finish(draft, parts)
+    return content, facts | {"candidate_digest": hashlib.sha256(content).hexdigest()}
 
 
 def _both(plain: bytes, small: bytes) -> tuple[tuple[str, bytes], tuple[str, bytes]]:

@@ -79,11 +79,16 @@ def require_own_audit(audit: Mapping[str, Any], scores: pd.DataFrame, provenance
         )
 
 
-def require_own_folds(predictions: pd.DataFrame, manifest: pd.DataFrame) -> None:
-    """Check that out-of-fold predictions are of this manifest's pictures and folds.
+def require_own_folds(predictions: pd.DataFrame, manifest: pd.DataFrame, training: Mapping[str, Any]) -> None:
+    """Check that out-of-fold predictions are of this manifest's pictures and folds, by models fitted as this one was.
+
+    Args:
+        predictions: of cross-validation.
+        manifest: of this run.
+        training: as written to ``training_facts.json``.
 
     Raises:
-        StaleError: they are of another run.
+        StaleError: they are of another run, or of a model fitted otherwise.
     """
     columns = ["pixels", "label", "group", "fold"]
     theirs, ours = (
@@ -93,6 +98,52 @@ def require_own_folds(predictions: pd.DataFrame, manifest: pd.DataFrame) -> None
     if theirs != ours:
         raise StaleError(
             "out-of-fold predictions are not of these pictures and folds; run `kedro run --pipeline=cross_validation` again"
+        )
+    if "recipe" not in predictions or set(predictions["recipe"]) != {training.get("recipe")}:
+        raise StaleError(
+            "out-of-fold predictions are of models fitted otherwise than this classifier, by other options, another seed or "
+            "another network; run `kedro run --pipeline=cross_validation` again, or remove out_of_fold_predictions.csv to "
+            "evaluate without them"
+        )
+
+
+def require_own_training(metadata: ModelMetadata, training: Mapping[str, Any]) -> None:
+    """Check that a classifier came of the training that these facts tell of.
+
+    Args:
+        metadata: of the classifier.
+        training: as written to ``training_facts.json``.
+
+    Raises:
+        StaleError: it came of another; training was cut short between the two files, or one was changed since.
+    """
+    if not metadata.model_digest or metadata.model_digest != training.get("model_digest"):
+        raise StaleError(
+            "classifier.keras and training_facts.json are not of one training; run `kedro run --pipeline=training` again"
+        )
+
+
+def require_own_candidate(
+    metadata: ModelMetadata, digest: str, training: Mapping[str, Any], serving: Mapping[str, Any]
+) -> None:
+    """Check that the model to be judged was made of the classifier of the last training, and is what its facts tell of.
+
+    Args:
+        metadata: of the candidate.
+        digest: SHA-256 of its file.
+        training: as written to ``training_facts.json``.
+        serving: as written to ``serving_facts.json``.
+
+    Raises:
+        StaleError: it was made of a classifier trained before, or changed since.
+    """
+    if not metadata.model_digest or metadata.model_digest != training.get("model_digest"):
+        raise StaleError(
+            "candidate.onnx was not made of the classifier that was trained last; run `kedro run --pipeline=serving` again"
+        )
+    if digest != serving.get("candidate_digest"):
+        raise StaleError(
+            "candidate.onnx and serving_facts.json are not of one run; run `kedro run --pipeline=serving` again"
         )
 
 

@@ -1,4 +1,4 @@
-"""Which bytes of a DICOM file belong to which element (PS3.5 and PS3.10), and nothing else.
+"""Which bytes of a DICOM file belong to which element (PS3.5 and PS3.10), and the text or number that they are.
 
 pydicom decodes the compressed pixels, but the way to them is walked here, for two reasons. A value that nobody asks for
 is stepped over: it never becomes an object, a warning or a line of a log, so no patient's name can leak. And the walk is
@@ -7,6 +7,7 @@ one loop with bounds: nested, inflated or endless files cost milliseconds.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -270,3 +271,31 @@ def fragments(pixels: memoryview) -> list[memoryview]:
         items.append(pixels[at + 8 : at + 8 + length])
         at += 8 + length
     raise SliceError("the DICOM file's pixels are cut short or damaged")
+
+
+class Values:
+    """Raw values of elements, read as what they should be."""
+
+    def __init__(self, elements: Elements) -> None:
+        self._values = elements.values
+        self._order = elements.order
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._values
+
+    def text(self, tag: int) -> str:
+        """Upper-case text, empty where there is none."""
+        return self._values.get(tag, b"").decode("latin-1").strip(" \0").upper()
+
+    def integer(self, tag: int, default: int, signed: bool = False) -> int:
+        """A 16-bit number."""
+        value = self._values.get(tag, b"")
+        return int(struct.unpack_from(self._order + "hH"[not signed], value)[0]) if len(value) >= 2 else default
+
+    def decimals(self, tag: int) -> list[float]:
+        """Decimal strings; empty where one of them is no finite number."""
+        try:
+            numbers = [float(part) for part in self.text(tag).split("\\") if part.strip()]
+        except ValueError:
+            return []
+        return numbers if all(map(math.isfinite, numbers)) else []

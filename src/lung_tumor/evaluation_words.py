@@ -87,7 +87,7 @@ def caveats(metrics: Facts, audit: Facts) -> list[str]:
     comparison = metrics["shortcuts"]["test"]
     if not comparison["clearly_above"]:
         found.insert(1 if audit["synthetic"] else 0, comparison["sentence"])
-    if not metrics["promotion"]["promoted"]:
+    if not metrics["promotion"]["served"]:
         found.insert(1 if audit["synthetic"] else 0, "The model judged here is not served: the champion stays.")
     if caution := metrics["operating_point"]["caution"]:
         found.append(_ended(f"Operating point: {caution}"))
@@ -203,7 +203,7 @@ def evidence(metrics: Facts) -> list[str]:
 def served(metrics: Facts) -> str:
     """Which arithmetic the file computes in, and why, and whether it is served at all."""
     how = _ended(f"{metrics['served']['precision']}: {metrics['served']['reason']}")
-    if metrics["promotion"]["promoted"]:
+    if metrics["promotion"]["served"]:
         return f"Served in {how}"
     return f"This model is not served: the champion stays. It would compute in {how}"
 

@@ -25,9 +25,9 @@ from lung_tumor import evidence, network
 from lung_tumor.classifier import Classifier
 from lung_tumor.errors import ExportError
 from lung_tumor.imaging import Pixels, to_network_input
-from lung_tumor.metadata import ModelMetadata
 from lung_tumor.novelty import Novelty, NoveltyOptions, band_weights
 from lung_tumor.onnx_graph import GraphBuilder, serialise, value
+from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.operating_point import OperatingPoint
 from lung_tumor.predictor import METADATA_KEY, Floats, open_session
 
@@ -51,7 +51,7 @@ class Drafted:
     Attributes:
         logits: (n, classes), not yet divided by a temperature.
         evidence: (n, classes, rows, columns), see :mod:`lung_tumor.evidence`.
-        features: (n, d), rows of length 1, that novelty is told by: see :func:`lung_tumor.novelty.describe`.
+        features: (n, d), rows of length 1, that novelty is told by: see :mod:`lung_tumor.novelty`.
     """
 
     logits: Floats
@@ -189,7 +189,7 @@ def finish(content: bytes, parts: ServedParts) -> bytes:
 
 
 def _distance(graph: GraphBuilder, parts: ServedParts) -> None:
-    """The distance of :meth:`lung_tumor.novelty.Novelty.judge`."""
+    """The distance of :mod:`lung_tumor.novelty`."""
     references, upright, rule = parts.novelty
     names = ["novelty_features", graph.constant("novelty/references", references.T)]
     cosines = graph.node("MatMul", names, "novelty/cosines")
@@ -203,28 +203,8 @@ def _distance(graph: GraphBuilder, parts: ServedParts) -> None:
     graph.node("Add", [distance, graph.node("Cast", [turned], "novelty/beyond", to=1)], "distance")
 
 
-def with_metrics(content: bytes, metrics: Mapping[str, Any]) -> bytes:
-    """A served model that also says how it did, which is known only once it has been evaluated."""
-    model = onnx.load_from_string(content)
-    return with_metadata(model, replace(read_metadata(model), metrics=metrics))
-
-
-def read_metadata(model: onnx.ModelProto) -> ModelMetadata:
-    """What a model of this project says of itself."""
-    return ModelMetadata.from_json({entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY])
-
-
-def with_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """Serialise a model that says this of itself, and nothing that a tool may have added."""
-    del model.metadata_props[:]
-    helper.set_model_props(model, {METADATA_KEY: metadata.to_json()})
-    onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
-
-
 def _features(graph: GraphBuilder, model: keras.Model, novelty: NoveltyOptions) -> str:
-    """What :func:`lung_tumor.novelty.describe` makes of blocks averaged over their rows."""
+    """The features ``f`` of :mod:`lung_tumor.novelty`."""
     smallest = graph.constant("novelty/smallest", SMALLEST_NORM)
     root = graph.constant("novelty/root", np.sqrt(len(novelty.blocks)))
     parts = []

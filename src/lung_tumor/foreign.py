@@ -1,7 +1,7 @@
 """Pictures that are no chest CT slice: what a model must refuse, made here or shipped with libraries that training has.
 
-They are what :func:`lung_tumor.imaging.decode` would give, grey uint8, and go through
-:func:`lung_tumor.imaging.prepare` like any upload.
+Foreign pictures are what :func:`lung_tumor.imaging.decode` would give, grey uint8, and go through
+:func:`lung_tumor.imaging.prepare` like any upload; altered slices come prepared.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lung_tumor.imaging import MIN_SIDE, Pixels
+from lung_tumor.imaging import MIN_SIDE, Pixels, PreparationOptions, prepare
 from lung_tumor.other_regions import REGIONS, WINDOWS, draw_region
 
 Draw = Callable[[np.random.Generator, int], Pixels]
@@ -54,27 +54,33 @@ def foreign_pictures(seed: int) -> Iterator[tuple[str, Pixels]]:
             yield kind, draw(np.random.Generator(np.random.PCG64(stream)), number)
 
 
-def altered_slices(pixels: Pixels) -> Iterator[tuple[str, Pixels]]:
-    """What a chest slice becomes when it is turned, inverted or cut so far that it cannot be judged.
+def altered_slices(prepared: Pixels, options: PreparationOptions) -> Iterator[tuple[str, Pixels]]:
+    """What a chest slice becomes when it is turned, inverted or cut so far that it cannot be judged; all prepared.
+
+    Turned and upside down: the preparation knows no direction, so that a turned picture, prepared, is the prepared slice
+    turned, but for a row or a column of its black border. Nothing is prepared twice. An inverted and a cut picture are prepared
+    in another way than the slice they come from; so these two are what becomes of the inverted, or cut, prepared slice
+    when it is uploaded: a picture cropped to the body, as archives hold them.
 
     A slice mirrored left to right is not among them: archives hold such slices, and an answer holds for them.
 
     Args:
-        pixels: a decoded chest slice, (height, width) uint8, before it is prepared.
+        prepared: a prepared chest slice, (size, size) uint8.
+        options: how it was prepared.
 
     Yields:
-        The kind, one of :data:`ALTERATIONS`, and grey values, uint8.
+        The kind, one of :data:`ALTERATIONS`, and (size, size) uint8.
     """
-    height, width = pixels.shape
-    side = max(MIN_SIDE, min(height, width) // 5)
-    top, left = (height - side) // 2, max(0, int(0.3 * width) - side // 2)
+    size = len(prepared)
+    side = max(MIN_SIDE, size // 5)
+    top, left = (size - side) // 2, max(0, int(0.3 * size) - side // 2)
     altered = (
-        np.rot90(pixels, 1),
-        np.rot90(pixels, 2),
-        np.rot90(pixels, 3),
-        pixels[::-1],
-        np.uint8(255) - pixels,
-        pixels[top : top + side, left : left + side],
+        np.rot90(prepared, 1),
+        np.rot90(prepared, 2),
+        np.rot90(prepared, 3),
+        prepared[::-1],
+        prepare(np.uint8(255) - prepared, options),
+        prepare(np.ascontiguousarray(prepared[top : top + side, left : left + side]), options),
     )
     for kind, picture in zip(ALTERATIONS, altered, strict=True):
         yield kind, np.ascontiguousarray(picture)

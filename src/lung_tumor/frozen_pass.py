@@ -130,8 +130,6 @@ def _cut(activation: Floats, cut: Cut) -> Floats:
             values = activation.max(axis=(1, 2))
         case "flatten":
             values = activation.reshape(len(activation), -1)
-        case "rows":
-            values = activation.mean(axis=2)
         case "positions":
             values = activation
     return np.asarray(values)

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
@@ -19,10 +19,16 @@ from kedro.io import DataCatalog
 
 from lung_tumor.source_options import public_name
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 logger = logging.getLogger(__name__)
 
 REGISTERED = "lung-tumor-classifier"
 """Name in MLflow's model registry under which the alias ``champion`` points at what is served."""
+
+_IDENTITY = "model"
+"""Tag of a registered version: which model it is, by :func:`lung_tumor.onnx_metadata.model_identity`."""
 
 SOURCE = "source"
 """The one runtime parameter that the catalog reads and no node does."""
@@ -111,7 +117,7 @@ class ParameterHooks:
 class TrackingHooks:
     """Logs one column per option of typed parameters, every epoch and figure, the origin of the slices, and the champion."""
 
-    _promoted = False
+    _served: bytes | None = None
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
@@ -148,11 +154,14 @@ class TrackingHooks:
             self._log([(f"history.{name}", value, int(row["epoch"])) for row in data for name, value in row.items()])
         elif dataset_name in _FIGURES:
             self._log([(name, value, 0) for name, value in flatten(_FIGURES[dataset_name](data)).items()])
+        elif dataset_name == "served_model":
+            self._served = data
         elif dataset_name == "promotion":
-            self._promoted = data["promoted"]
-            _tag({"promotion": "promoted" if data["promoted"] else "refused"})
-        elif dataset_name == "served_model" and self._promoted:
-            _register(data)
+            # Written after the model that it speaks of.
+            _tag({"promotion": "promoted" if data["promoted"] else "evaluated again" if data["served"] else "refused"})
+            if data["served"] and self._served is not None:
+                _register(self._served, data["model"], promoted=data["promoted"])
+            self._served = None
 
     @staticmethod
     def _tag(dataset_name: str, data: Any) -> None:
@@ -181,10 +190,11 @@ def _tag(tags: dict[str, str]) -> None:
         mlflow.set_tags(tags)
 
 
-def _register(model: bytes) -> None:
-    """Keep the promoted model with its run, and give it the alias ``champion`` where the server has a registry.
+def _register(model: bytes, identity: str, *, promoted: bool) -> None:
+    """Keep the served model with its run, and give it the alias ``champion`` where the server has a registry.
 
-    DagsHub's hosted MLflow may answer 404 to the registry's requests: the run then holds the model and its tag all the same.
+    A model that already has the alias is not registered again. DagsHub's hosted MLflow may answer 404 to the registry's
+    requests: the run that promoted the model then holds it and its tag all the same.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -192,19 +202,33 @@ def _register(model: bytes) -> None:
     run = mlflow.active_run()
     if run is None:
         return
+    client = mlflow.MlflowClient()
+    try:
+        if _registered(client) == identity:
+            return
+    except MlflowException:
+        if not promoted:
+            return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "classifier.onnx"
         file.write_bytes(model)
         mlflow.log_artifact(str(file), "model")
-    client = mlflow.MlflowClient()
     try:
         if not client.search_registered_models(f"name='{REGISTERED}'"):
             client.create_registered_model(REGISTERED)
         source = f"{run.info.artifact_uri}/model/classifier.onnx"
-        version = client.create_model_version(REGISTERED, source, run.info.run_id)
+        version = client.create_model_version(REGISTERED, source, run.info.run_id, tags={_IDENTITY: identity})
         client.set_registered_model_alias(REGISTERED, "champion", version.version)
     except MlflowException as error:
         logger.info("no alias was set: the tracking server has no usable model registry (%s)", error.error_code)
+
+
+def _registered(client: MlflowClient) -> str:
+    """Identity of the model that has the alias, empty where none has."""
+    for found in client.search_registered_models(f"name='{REGISTERED}'"):
+        if version := found.aliases.get("champion"):
+            return str(client.get_model_version(REGISTERED, version).tags.get(_IDENTITY, ""))
+    return ""
 
 
 def metric_name(name: str) -> str:

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from lung_tumor import dicom
 from lung_tumor.body import find_body
-from lung_tumor.dicom import Window
+from lung_tumor.dicom_window import Window, checked_window
 from lung_tumor.errors import SliceError
 from lung_tumor.intensity import Normalisation, standardise
 from lung_tumor.options import as_tuple, require_types
@@ -103,7 +103,7 @@ class PreparationOptions:
         object.__setattr__(self, "percentiles", as_tuple(self.percentiles))
         object.__setattr__(self, "window", as_tuple(self.window))
         require_types(self, "preparation")
-        object.__setattr__(self, "dicom_window", dicom.checked_window(self.dicom_window))
+        object.__setattr__(self, "dicom_window", checked_window(self.dicom_window))
         if not MIN_SIDE <= self.size <= 1024:
             raise ValueError(f"preparation.size must lie in [{MIN_SIDE}, 1024], received {self.size}")
         if self.denoise not in get_args(Denoising):
@@ -252,12 +252,6 @@ class Placement:
             values = np.asarray(cv2.resize(values, self.picture[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
         return _resize(np.ascontiguousarray(values[slice(*self.rows), slice(*self.columns)]), self.size) > 127
 
-    def to_picture(self, row: float, column: float) -> tuple[float, float]:
-        """Row and column of the picture, in pixels of :attr:`picture`, that a point of the prepared slice shows."""
-        height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
-        top, left, tall, wide = _fitted(height, width, self.size)
-        return self.rows[0] + (row - top) * height / tall, self.columns[0] + (column - left) * width / wide
-
 
 def to_network_input(prepared: Pixels) -> npt.NDArray[np.float32]:
     """Stack prepared slices, (n, size, size) uint8, to the network's input, (n, size, size, 3) float32, 0 to 255."""
@@ -301,16 +295,11 @@ def _denoise(pixels: Pixels, options: PreparationOptions) -> Pixels:
 
 def _resize(pixels: Pixels, size: int) -> Pixels:
     """Fit into a black square of ``size``; area averaging when shrinking, so that fine structures do not alias."""
-    top, left, height, width = _fitted(pixels.shape[0], pixels.shape[1], size)
+    scale = size / max(pixels.shape)
+    height, width = (max(1, round(side * scale)) for side in pixels.shape)
+    top, left = (size - height) // 2, (size - width) // 2
     shrinks = size < max(pixels.shape)
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     square = np.zeros((size, size), dtype=np.uint8)
     square[top : top + height, left : left + width] = resized
     return square
-
-
-def _fitted(height: int, width: int, size: int) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a picture fitted into the middle of a square."""
-    scale = size / max(height, width)
-    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    return (size - tall) // 2, (size - wide) // 2, tall, wide

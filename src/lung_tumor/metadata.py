@@ -25,6 +25,7 @@ class ModelMetadata:
         preparation: options of :func:`lung_tumor.imaging.prepare` that the network was trained with.
         weights_digest: SHA-256 over the pretrained tensors.
         data_digest: SHA-256 over the digests of the training slices.
+        model_digest: SHA-256 over the trained network's weights, of whatever was made from them; empty before training.
         version: version of this package.
         created: time of training, ISO 8601, UTC; empty where reproducibility matters more.
         warnings: what the audit of the data set says against believing any figure, most important first.
@@ -35,6 +36,8 @@ class ModelMetadata:
         precision_reason: why that one.
         evidence: how the evidence maps are made, ``exact`` (they sum to the logit) or ``Grad-CAM``; empty where there are none.
         metrics: figures of the test split with their intervals, as the evaluation writes them; empty before it.
+        lineage: of a champion, the best figures that it or champions before it reached on the same test slices, see
+            :class:`lung_tumor.promotion.Lineage`; empty before it is one.
     """
 
     classes: tuple[str, ...]
@@ -44,6 +47,7 @@ class ModelMetadata:
     preparation: PreparationOptions
     weights_digest: str = ""
     data_digest: str = ""
+    model_digest: str = ""
     version: str = ""
     created: str = ""
     warnings: tuple[str, ...] = ()
@@ -54,6 +58,7 @@ class ModelMetadata:
     precision_reason: str = ""
     evidence: str = ""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -56,8 +56,9 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
 
     Args:
         facts: ``metrics`` (as written to ``metrics.json``), ``audit`` (as written to ``audit.json``) and ``reproduce`` with
-            ``commit``, ``parameters`` (a mapping), ``dvc``, ``mlflow_run``, ``data_digest``, ``weights_digest``, ``version``
-            and ``created``, of which any may be empty.
+            ``training`` and ``evaluation`` (each with ``commit`` and ``mlflow_run``, the latter with ``dvc_lock``),
+            ``parameters`` (a mapping), ``data_digest``, ``model_digest``, ``weights_digest``, ``version`` and ``created``, of
+            which any may be empty.
     """
     card = describe(facts)
     mark = " (synthetic)" if card.synthetic else ""
@@ -260,27 +261,40 @@ def _limits(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> tuple[Part,
 
 
 _REPRODUCE = {
-    "commit": "Commit",
+    "training.commit": "Commit that trained",
+    "training.mlflow_run": "MLflow run that trained",
+    "created": "Trained at",
+    "evaluation.commit": "Commit that evaluated",
+    "evaluation.mlflow_run": "MLflow run that evaluated",
+    "evaluation.dvc_lock": "dvc.lock when the evaluation began (SHA-256)",
     "version": "Version",
-    "created": "Created",
-    "dvc": "DVC",
-    "mlflow_run": "MLflow run",
     "data_digest": "Digest of the training slices (SHA-256)",
+    "model_digest": "Digest of the trained weights (SHA-256)",
     "weights_digest": "Digest of VGG16's weights (SHA-256)",
 }
 
 
 def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
-    rows = tuple((title, _or_not(reproduce[name])) for name, title in _REPRODUCE.items())
+    runs = {f"{stage}.{name}": value for stage in ("training", "evaluation") for name, value in reproduce[stage].items()}
+    known = {**reproduce, **runs}
+    rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items())
     parameters = tuple((str(name), str(value)) for name, value in sorted(reproduce["parameters"].items()))
     return (
         (
-            "Check out the commit, then: make run SOURCE=<the same source>. The same source, seed and parameters give"
-            " the same split."
+            "Check out the commit that trained, then: make run SOURCE=<the same source>. The same source, seed and parameters"
+            " give the same split. A commit that ends in + had files that differ from it."
         ),
+        *_differing(known),
         Table(("What", "which"), rows),
-        Table(("Parameter", "value"), parameters),
+        Table(("Parameter", "value when it was evaluated"), parameters),
     )
+
+
+def _differing(known: Mapping[str, Any]) -> tuple[Part, ...]:
+    trained, evaluated = (known.get(f"{stage}.commit") for stage in ("training", "evaluation"))
+    if not trained or trained == evaluated:
+        return ()
+    return ("The model was trained by another commit than the one that evaluated it.",)
 
 
 # --- Words and signs --------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 Head = Literal["average", "max", "flatten"]
-CutKind = Literal["average", "max", "flatten", "rows", "positions"]
+CutKind = Literal["average", "max", "flatten", "positions"]
 
 BLOCKS: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and filters of each block: configuration D of Simonyan and Zisserman, ICLR 2015."""
@@ -96,9 +96,8 @@ class Cut:
 
     Attributes:
         block: block whose last activation it is, after its pooling layer; 0 is the mean-centred input.
-        kind: its average or its maximum over all positions, (channels,); flattened, (height * width * channels,);
-            ``rows``, its average over each row of positions, (height, channels); or ``positions``, the activation as it is,
-            (height, width, channels).
+        kind: its average or its maximum over all positions, (channels,); flattened, (height * width * channels,); or
+            ``positions``, the activation as it is, (height, width, channels).
     """
 
     block: int

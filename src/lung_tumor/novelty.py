@@ -58,14 +58,15 @@ class NoveltyOptions:
         bands: in how many horizontal bands, one above the other, each block is averaged; more of them tell up from down.
         neighbours: the distance is that to the so-many-th nearest training slice, 1 or more.
         acceptance: share of training slices to be accepted, each judged without its own group, in (0, 1].
-        most_references: number of training slices that the model carries at most, 2 or more.
+        most_references: number of training slices that the model carries at most, 2 or more; of more, those that lie farthest
+            from each other.
     """
 
     blocks: tuple[int, ...] = (4,)
     bands: int = 2
     neighbours: int = 3
     acceptance: float = 0.97
-    most_references: int = 1000
+    most_references: int = 600
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", as_tuple(self.blocks))
@@ -93,11 +94,6 @@ class Novelty(NamedTuple):
     upright: Floats
     rule: NoveltyRule
 
-    def judge(self, features: Floats) -> Floats:
-        """Distance of slices, (n,) float32, 0 to 3, from :func:`describe`'s features: what the served graph computes."""
-        turned = features @ self.upright < 0.0
-        return np.asarray(distances(features, self.references, self.rule.neighbours) + turned, dtype=np.float32)
-
 
 def unit(features: Floats) -> Floats:
     """Rows divided by their length, (n, d) float32; a row of nothing but zeros stays zero."""
@@ -115,64 +111,6 @@ def band_weights(rows: int, bands: int) -> Floats:
     return np.asarray(np.maximum(shared, 0.0) * bands, dtype=np.float32)
 
 
-def describe(rows: Sequence[Floats], bands: int) -> Floats:
-    """Features of slices.
-
-    Args:
-        rows: one array a block, (n, height, channels): the block's activation averaged over each row of positions.
-        bands: :attr:`NoveltyOptions.bands`.
-
-    Returns:
-        (n, d) float32, rows of length 1: each block's bands, joined, are divided by their length, then the blocks are joined
-        and divided by the square root of their number. d is the sum over blocks of bands times channels.
-    """
-    blocks = []
-    for block in rows:
-        averages = np.einsum("bh,nhc->nbc", band_weights(block.shape[1], bands), block)
-        blocks.append(unit(averages.reshape(len(block), -1)))
-    return np.asarray(np.concatenate(blocks, axis=1) / np.sqrt(len(blocks)), dtype=np.float32)
-
-
-def distances(features: Floats, references: Floats, neighbours: int) -> Floats:
-    """Cosine distance, 1 less the cosine, to the ``neighbours``-th nearest reference.
-
-    Args:
-        features: (n, d), rows of length 1.
-        references: (m, d), rows of length 1.
-        neighbours: 1 to m.
-
-    Returns:
-        (n,) float32, 0 to 2.
-
-    Raises:
-        ValueError: there are fewer references than neighbours.
-    """
-    if not 1 <= neighbours <= len(references):
-        raise ValueError(
-            f"neighbours must lie in [1, {len(references)}], the number of references, received {neighbours}"
-        )
-    return _nearest(features @ references.T, neighbours)
-
-
-def leave_one_group_out(features: Floats, groups: Sequence[str], neighbours: int) -> Floats:
-    """Distance of each slice to its ``neighbours``-th nearest slice of another group.
-
-    Args:
-        features: (n, d), rows of length 1.
-        groups: (n,).
-        neighbours: 1 or more; every slice must have so many of other groups.
-
-    Returns:
-        (n,) float32, 0 to 2.
-
-    Raises:
-        ValueError: a slice has fewer of other groups.
-    """
-    kept = np.arange(len(features))
-    _require_others(groups, kept, neighbours)
-    return _without_own_group(features, groups, kept, neighbours)
-
-
 def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: NoveltyOptions) -> Novelty:
     """Choose references and the threshold.
 
@@ -181,7 +119,7 @@ def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: Novel
     slices accepts is hardly known, but never less among them than asked for.
 
     Args:
-        features: (n, d) of training slices, made by :func:`describe`.
+        features: (n, d) of training slices, ``f`` above, rows of length 1.
         flipped: (n, d) of the same prepared slices upside down (``prepared[::-1]``).
         groups: (n,) group of each.
         options: see :class:`NoveltyOptions`.
@@ -213,17 +151,6 @@ def _upright(features: Floats, flipped: Floats) -> Floats:
 def _nearest(similarities: Floats, neighbours: int) -> Floats:
     place = similarities.shape[1] - neighbours
     return np.asarray(1.0 - np.partition(similarities, place, axis=1)[:, place], dtype=np.float32)
-
-
-def _require_others(groups: Sequence[str], kept: npt.NDArray[np.intp], neighbours: int) -> None:
-    named = np.asarray(groups)[kept]
-    for name in sorted(set(groups)):
-        others = int((named != name).sum())
-        if not 1 <= neighbours <= others:
-            raise ValueError(
-                f"neighbours must lie in [1, {others}], the number of slices of other groups than {name!r}, "
-                f"received {neighbours}"
-            )
 
 
 def _without_own_group(features: Floats, groups: Sequence[str], kept: npt.NDArray[np.intp], neighbours: int) -> Floats:

@@ -27,7 +27,7 @@ from lung_tumor.anatomy import (
     grow,
     rotated,
 )
-from lung_tumor.dicom import LUNG_WINDOW
+from lung_tumor.dicom_window import LUNG_WINDOW
 from lung_tumor.imaging import Pixels
 
 Hounsfield = npt.NDArray[np.int16]

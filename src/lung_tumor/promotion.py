@@ -1,15 +1,30 @@
-"""Whether a new model may take the champion's place: only if it is not worse, on the same slices, beyond a margin."""
+"""Whether a new model may take the champion's place: only if it is not worse, on the same slices, beyond a margin.
+
+Two things are compared: a figure of merit, and how the answers come out at each model's own operating point, which is what
+readers meet. And the new model must not lie a margin below the best that a champion before it reached on these very slices,
+or a line of champions could get worse by a margin each time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
-from lung_tumor.bootstrap import Interval, few_groups, interval_of
+import numpy as np
+import numpy.typing as npt
+
+from lung_tumor.bootstrap import Interval, few_groups, group_bootstrap, interval_of
 from lung_tumor.metrics import Labels, Probabilities, classification_metrics
+from lung_tumor.operating_point import suspicion
 from lung_tumor.options import require_types
 from lung_tumor.scores import SINGLE, draw_figures
+
+Flags = npt.NDArray[np.bool_]
+OperatingFigure = Literal["balanced_accuracy", "sensitivity", "none"]
+
+OPERATING = "operating_point."
+"""What the name of a figure at the operating point begins with: there is a balanced accuracy of the likeliest class too."""
 
 IN_WORDS = {
     "accuracy": "accuracy",
@@ -20,7 +35,11 @@ IN_WORDS = {
     "brier": "Brier score",
     "log_loss": "log loss",
     "calibration_error": "calibration error",
+    f"{OPERATING}balanced_accuracy": "balanced accuracy at the operating point",
+    f"{OPERATING}sensitivity": "sensitivity at the operating point",
 }
+
+AGAIN = "This is the champion itself, evaluated again: it stays served."
 
 
 @dataclass(frozen=True)
@@ -30,129 +49,286 @@ class PromotionOptions:
     Attributes:
         figure: what decides, one of :data:`lung_tumor.scores.SINGLE`.
         margin: by how much the new model may be worse, in units of the figure, 0 or more.
-        draws: resamples behind the interval, in [100, 100000].
+        operating_figure: what decides beside it, of the answers at each model's own operating point: ``sensitivity``,
+            ``balanced_accuracy`` (the mean of sensitivity and specificity), or ``none``.
+        operating_margin: by how much the new model may be worse there, 0 or more.
+        draws: resamples behind the intervals, in [100, 100000].
     """
 
     figure: str = "roc_auc"
     margin: float = 0.05
+    operating_figure: OperatingFigure = "balanced_accuracy"
+    operating_margin: float = 0.1
     draws: int = 1000
 
     def __post_init__(self) -> None:
         require_types(self, "promotion")
-        if self.figure not in SINGLE:
-            raise ValueError(f"promotion.figure must be one of {', '.join(SINGLE)}, received {self.figure!r}")
-        if not 0.0 <= self.margin < float("inf"):
-            raise ValueError(f"promotion.margin must be 0 or more, received {self.margin}")
+        for name, known in (("figure", tuple(SINGLE)), ("operating_figure", get_args(OperatingFigure))):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"promotion.{name} must be one of {', '.join(known)}, received {getattr(self, name)!r}"
+                )
+        for name in ("margin", "operating_margin"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"promotion.{name} must be 0 or more, received {getattr(self, name)}")
         if not 100 <= self.draws <= 100_000:
             raise ValueError(f"promotion.draws must lie in [100, 100000], received {self.draws}")
 
+    @property
+    def margins(self) -> dict[str, float]:
+        """What decides, and by how much the new model may be worse in it."""
+        operating = {f"{OPERATING}{self.operating_figure}": self.operating_margin}
+        return {self.figure: self.margin} | (operating if self.operating_figure != "none" else {})
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The test slices that both models judge.
+
+    Attributes:
+        labels: (n,) index of each one's true class.
+        groups: (n,) group of each.
+        classes: class names.
+        negative: the class that means that nothing is suspected.
+        digest: of which slices these are, with their labels and groups.
+    """
+
+    labels: Labels
+    groups: Sequence[str]
+    classes: Sequence[str]
+    negative: str
+    digest: str
+
+    @property
+    def names(self) -> list[str]:
+        """(n,) name of each slice's true class."""
+        return [self.classes[index] for index in self.labels]
+
+    @property
+    def diseased(self) -> Flags:
+        """(n,) whether a slice is of another class than the negative one."""
+        return np.asarray(self.labels != list(self.classes).index(self.negative))
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one model says of the test slices.
+
+    Attributes:
+        probabilities: (n, classes), columns in the order of the classes.
+        threshold: the suspicion from which on it suspects, at its own operating point. Whom it refers or refuses is left out
+            of the comparison, as in the sensitivity of its report.
+    """
+
+    probabilities: Probabilities
+    threshold: float
+
+    def suspected(self, held_out: HeldOut) -> Flags:
+        """(n,) whether a slice is suspected."""
+        given = suspicion(self.probabilities.astype(np.float64), held_out.classes, held_out.negative)
+        return np.asarray(given >= self.threshold)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What the best of a line of champions reached on the same test slices.
+
+    Attributes:
+        test_digest: :attr:`HeldOut.digest`; on other slices it says nothing.
+        best: the best value of each figure that decided, by its name.
+    """
+
+    test_digest: str = ""
+    best: Mapping[str, float] = field(default_factory=dict)
+
+    def on(self, held_out: HeldOut) -> Mapping[str, float]:
+        """The best values, none where they are of other slices."""
+        return self.best if self.test_digest == held_out.digest else {}
+
 
 def judge(
-    labels: Labels,
-    groups: Sequence[str],
-    classes: Sequence[str],
-    candidate: Probabilities,
-    champion: Probabilities | None,
+    held_out: HeldOut,
+    candidate: Said,
+    champion: Said | None,
+    lineage: Lineage,
     options: PromotionOptions,
     seed: int,
     incomparable: str = "",
 ) -> dict[str, Any]:
     """Compare two models on the same slices, which neither may have learnt from (paired bootstrap over groups).
 
-    The candidate is promoted if the 95 % interval of the difference lies above ``-margin``: a test for non-inferiority. So
+    The candidate is promoted if the 95 % interval of every difference lies above its margin: a test for non-inferiority. So
     a small test set, of which much could be true, keeps the champion.
 
     Args:
-        labels: (n,) index of each test slice's true class.
-        groups: (n,) group of each slice.
-        classes: class names, in the order of the columns.
-        candidate: (n, classes) probabilities of the new model.
-        champion: (n, classes) probabilities of the model in service, or None where there is none.
+        held_out: the test slices.
+        candidate: what the new model says of them.
+        champion: what the model in service says, or None where there is none.
+        lineage: of the champion.
         options: see :class:`PromotionOptions`.
         seed: of the resamples; both models see the same ones.
-        incomparable: why the champion cannot be compared, such as other classes or another data set; the candidate is then
-            promoted. Empty if it can.
+        incomparable: why the champion cannot be compared, such as other classes; the candidate is then promoted. Empty if
+            it can.
 
     Returns:
-        ``promoted``, ``first`` (there was no champion), ``difference`` (``value``, by how much the candidate is better, so
-        that a smaller Brier score counts as positive, and its ``interval``; None without a comparison), ``margin``,
-        ``figure`` and ``sentence``.
+        ``promoted``; ``served``, whether the model judged here is the one that is served from now on; ``first`` (there was
+        no champion); ``compared``, by figure: its value of ``candidate`` and ``champion``, ``gain``, by how much the candidate
+        is better, so that a smaller Brier score counts as positive, with its ``interval``, the ``margin``, the ``best`` value
+        of all champions (None where it is not known) and ``passed``; ``lineage`` as it is from now on; ``sentence``.
 
     Raises:
         ValueError: probabilities of the two that do not have one shape.
     """
-    facts = {"margin": options.margin, "figure": options.figure}
     if champion is None or incomparable:
+        first = champion is None and not incomparable
         sentence = (
             "This is the first model, so that it is the champion."
-            if champion is None and not incomparable
+            if first
             else f"The new model is the champion without a comparison: {incomparable}."
         )
-        first = champion is None and not incomparable
-        return {"promoted": True, "first": first, "difference": None, **facts, "sentence": sentence}
-    if champion.shape != candidate.shape:
-        raise ValueError(
-            f"champion and candidate must judge the same slices, received {champion.shape} and {candidate.shape}"
-        )
-    value = _difference(labels, candidate, champion, classes, options.figure)
-    if value is None:
-        sentence = (
-            f"The champion stays: {IN_WORDS[options.figure]} is undefined on these {len(labels)} test slices, so that the new "
-            f"model cannot be compared."
-        )
-        return {"promoted": False, "first": False, "difference": None, **facts, "sentence": sentence}
-    interval = _interval(labels, groups, classes, candidate, champion, options, seed)
-    # Without an interval nothing is known of what else could be true: then it must not be worse at all.
-    promoted = value >= 0.0 if interval.low is None else interval.low >= -options.margin
+        grown = asdict(grow(Lineage(), held_out, candidate, options))
+        return _verdict(promoted=True, first=first, lineage=grown, sentence=sentence)
+    if champion.probabilities.shape != candidate.probabilities.shape:
+        received = f"{champion.probabilities.shape} and {candidate.probabilities.shape}"
+        raise ValueError(f"champion and candidate must judge the same slices, received {received}")
+    best = lineage.on(held_out)
+    compared = {
+        name: _compare(name, held_out, candidate, champion, best.get(name), margin, options.draws, seed)
+        for name, margin in options.margins.items()
+    }
+    promoted = all(found["passed"] for found in compared.values())
+    told = [_clause(name, found, held_out) for name, found in compared.items() if promoted or not found["passed"]]
+    return _verdict(
+        promoted=promoted,
+        compared=compared,
+        lineage=asdict(grow(lineage, held_out, candidate, options)) if promoted else asdict(lineage),
+        sentence=f"{'The new model is promoted' if promoted else 'The champion stays'}: {'; '.join(told)}.",
+    )
+
+
+def stay(lineage: Lineage, reason: str) -> dict[str, Any]:
+    """The verdict where the champion stays whatever the figures say."""
+    return _verdict(lineage=asdict(lineage), sentence=f"The champion stays: {reason}.")
+
+
+def evaluate_again(held_out: HeldOut, champion: Said, lineage: Lineage, options: PromotionOptions) -> dict[str, Any]:
+    """The verdict on the model that is served already: it does not compete with itself, and stays, with new figures."""
+    grown = asdict(grow(lineage, held_out, champion, options))
+    return _verdict(lineage=grown, sentence=AGAIN) | {"served": True}
+
+
+def grow(lineage: Lineage, held_out: HeldOut, champion: Said, options: PromotionOptions) -> Lineage:
+    """The lineage with one more champion; on other test slices than before it begins anew."""
+    best = dict(lineage.on(held_out))
+    for name in options.margins:
+        value = figure(name, held_out, champion)
+        if value is not None and (name not in best or _gain(name, value, best[name]) > 0.0):
+            best[name] = value
+    return Lineage(held_out.digest, best)
+
+
+def figure(name: str, held_out: HeldOut, said: Said) -> float | None:
+    """One of :data:`IN_WORDS`; None where these slices do not define it."""
+    if name.startswith(OPERATING):
+        return _share_right(name, said.suspected(held_out), held_out.diseased)
+    found: float | None = classification_metrics(held_out.labels, said.probabilities, held_out.classes)[name]
+    return found
+
+
+def _verdict(
+    *,
+    promoted: bool = False,
+    first: bool = False,
+    compared: Mapping[str, Any] | None = None,
+    lineage: Mapping[str, Any],
+    sentence: str,
+) -> dict[str, Any]:
     return {
         "promoted": promoted,
-        "first": False,
-        "difference": {"value": value, "interval": interval.to_dict()},
-        **facts,
-        "sentence": _sentence(promoted, value, interval, options, len(labels)),
+        "served": promoted,
+        "first": first,
+        "compared": compared or {},
+        "lineage": lineage,
+        "sentence": sentence,
     }
 
 
-def _difference(
-    labels: Labels, candidate: Probabilities, champion: Probabilities, classes: Sequence[str], figure: str
-) -> float | None:
-    """By how much the candidate is better on these slices."""
-    new, old = (classification_metrics(labels, given, classes)[figure] for given in (candidate, champion))
-    if new is None or old is None:
-        return None
-    return float(new - old if SINGLE[figure] else old - new)
-
-
-def _interval(
-    labels: Labels,
-    groups: Sequence[str],
-    classes: Sequence[str],
-    candidate: Probabilities,
-    champion: Probabilities,
-    options: PromotionOptions,
+def _compare(
+    name: str,
+    held_out: HeldOut,
+    candidate: Said,
+    champion: Said,
+    best: float | None,
+    margin: float,
+    draws: int,
     seed: int,
-) -> Interval:
-    if reason := few_groups(groups, [classes[index] for index in labels]):
+) -> dict[str, Any]:
+    new, old = (figure(name, held_out, said) for said in (candidate, champion))
+    facts: dict[str, Any] = {"candidate": new, "champion": old, "margin": margin, "best": best}
+    if new is None or old is None:
+        return facts | {"gain": None, "interval": None, "passed": False}
+    gain, interval = _gain(name, new, old), _interval(name, held_out, candidate, champion, draws, seed)
+    # Without an interval nothing is known of what else could be true: then it must not be worse at all.
+    as_good = gain >= 0.0 if interval.low is None else interval.low >= -margin
+    return facts | {
+        "gain": gain,
+        "interval": interval.to_dict(),
+        "passed": as_good and (best is None or _gain(name, new, best) >= -margin),
+    }
+
+
+def _gain(name: str, new: float, old: float) -> float:
+    """By how much the new value is better."""
+    return new - old if SINGLE.get(name, True) else old - new
+
+
+def _interval(name: str, held_out: HeldOut, candidate: Said, champion: Said, draws: int, seed: int) -> Interval:
+    groups, names = held_out.groups, held_out.names
+    if name.startswith(OPERATING):
+        new, old, diseased = candidate.suspected(held_out), champion.suspected(held_out), held_out.diseased
+
+        def difference(rows: npt.NDArray[np.intp]) -> float | None:
+            both = [_share_right(name, flags[rows], diseased[rows]) for flags in (new, old)]
+            return None if both[0] is None or both[1] is None else both[0] - both[1]
+
+        return group_bootstrap(groups, names, difference, draws, seed)
+    if reason := few_groups(groups, names):
         return Interval(None, None, 0, reason=reason)
-    new, old = (
-        draw_figures(labels, given, groups, classes, options.draws, seed)[options.figure]
-        for given in (candidate, champion)
-    )
-    return interval_of((new - old if SINGLE[options.figure] else old - new).tolist())
+    drawn = [
+        draw_figures(held_out.labels, said.probabilities, groups, held_out.classes, draws, seed)[name]
+        for said in (candidate, champion)
+    ]
+    return interval_of((drawn[0] - drawn[1] if SINGLE[name] else drawn[1] - drawn[0]).tolist())
 
 
-def _sentence(promoted: bool, value: float, interval: Interval, options: PromotionOptions, slices: int) -> str:
-    figure = IN_WORDS[options.figure]
-    size = f"{abs(value):.3f}"
-    found = (
+def _share_right(name: str, suspected: Flags, diseased: Flags) -> float | None:
+    """Sensitivity, or its mean with the specificity; None without the slices that it takes."""
+    if not diseased.any():
+        return None
+    sensitivity = float(suspected[diseased].mean())
+    if name == f"{OPERATING}sensitivity":
+        return sensitivity
+    return None if diseased.all() else (sensitivity + float((~suspected[~diseased]).mean())) / 2.0
+
+
+def _clause(name: str, found: Mapping[str, Any], held_out: HeldOut) -> str:
+    """One comparison in words."""
+    gain, words, slices = found["gain"], IN_WORDS[name], len(held_out.labels)
+    if gain is None:
+        return f"{words} is undefined on these {slices} test slices, so that the new model cannot be compared"
+    size = f"{abs(gain):.3f}"
+    than = (
         "equals the champion's"
         if size == "0.000"
-        else f"is {size} {'better' if value > 0 else 'worse'} than the champion's"
+        else f"is {size} {'better' if gain > 0 else 'worse'} than the champion's"
     )
-    if interval.low is None or interval.high is None:
-        sure = f"without an interval ({interval.reason}), so that it must not be worse at all"
+    interval = found["interval"]
+    if interval["low"] is None:
+        sure = f"without an interval ({interval['reason']}), so that it must not be worse at all"
     else:
-        sure = f"95 % interval of the gain {interval.low:+.3f} to {interval.high:+.3f}"
-    verdict = "The new model is promoted" if promoted else "The champion stays"
-    allowed = f"a loss of up to {options.margin:g} is allowed"
-    return f"{verdict}: the new {figure} {found} on the same {slices} test slices ({sure}); {allowed}."
+        sure = f"95 % interval of the gain {interval['low']:+.3f} to {interval['high']:+.3f}"
+    told = f"the new {words} {than} on the same {slices} test slices ({sure}; a loss of up to {found['margin']:g} is allowed)"
+    best, new = found["best"], found["candidate"]
+    if best is not None and _gain(name, new, best) < -found["margin"]:
+        told += f", and at {new:.3f} is worse by more than that than the best champion was on them, {best:.3f}"
+    return told

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from lung_tumor import export
 from lung_tumor.equalisation import channel_factors
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.onnx_graph import value
+from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.predictor import open_session
 from lung_tumor.roc import macro_area
 
@@ -72,7 +72,7 @@ def quantise(draft: bytes, slices: Iterable[Pixels]) -> bytes:
 
     pictures = list(slices)
     model = _equalised(onnx.load_from_string(draft), pictures)
-    metadata = export.read_metadata(model)
+    metadata = read_metadata(model)
     first, *_ = (node.name for node in model.graph.node if node.op_type == "Conv")
     nodes = [node.name for node in _base(model) if node.name not in (first, first.removesuffix("/linear"))]
     # Shapes and constants are as its preprocessing would leave them; without this mark it warns.
@@ -91,7 +91,7 @@ def quantise(draft: bytes, slices: Iterable[Pixels]) -> bytes:
             nodes_to_quantize=nodes,
         )
         made = onnx.load(path)
-    return export.with_metadata(made, replace(metadata, precision="int8"))
+    return with_metadata(made, replace(metadata, precision="int8"))
 
 
 def _base(model: onnx.ModelProto) -> list[onnx.NodeProto]:
@@ -156,23 +156,6 @@ def _reader(slices: Iterable[Pixels]) -> Any:
             return None if picture is None else {"pixels": to_network_input(picture[np.newaxis])}
 
     return Reader()
-
-
-def choose_precision(
-    float32: bytes, int8: bytes, slices: Sequence[Pixels], labels: npt.NDArray[np.int64], temperature: float
-) -> tuple[bytes, PrecisionFacts]:
-    """The draft that is to be served, and why.
-
-    Args:
-        float32: from :func:`lung_tumor.export.draft`.
-        int8: from :func:`quantise`.
-        slices: prepared validation slices, each (size, size) uint8.
-        labels: (n,) index of each one's class.
-        temperature: of the float32 network's calibration; both are divided by it.
-    """
-    before, after = (export.probabilities(export.run(draft, slices).logits, temperature) for draft in (float32, int8))
-    facts = compare_precisions(before, after, labels)
-    return int8 if facts.precision == "int8" else float32, facts
 
 
 def compare_precisions(

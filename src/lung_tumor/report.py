@@ -167,7 +167,7 @@ Next     make serve   upload a slice at http://127.0.0.1:8080
 
 def _where(metrics: Mapping[str, Any]) -> str:
     """Where the model lies, and whether it is the one that is served."""
-    if not metrics["promotion"]["promoted"]:
+    if not metrics["promotion"]["served"]:
         return "data/06_models/candidate.onnx, not served; served stays data/06_models/classifier.onnx, the champion"
     return (
         f"data/06_models/classifier.keras, served as data/06_models/classifier.onnx ({metrics['served']['precision']})"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from lung_tumor import dicom
-from lung_tumor.dicom import Window
+from lung_tumor.dicom_window import Window
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import FORMATS, MAX_PIXELS, Pixels, decode
 from lung_tumor.pages import THUMBNAIL_SIDE

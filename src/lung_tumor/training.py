@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +188,7 @@ def _sentence(facts: Mapping[str, Any]) -> str:
 def with_training_facts(
     classifier: Classifier, slices: int, data_digest: str, warnings: Sequence[str] = ()
 ) -> Classifier:
-    """Record what it learnt from.
+    """Record what it learnt from, and which weights that gave.
 
     Args:
         classifier: trained.
@@ -198,7 +200,42 @@ def with_training_facts(
         classifier.metadata,
         slices=slices,
         data_digest=data_digest,
+        model_digest=weights_digest(classifier.model),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         warnings=tuple(warnings),
     )
     return Classifier(classifier.model, metadata)
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 over all weights of a network, hexadecimal: what was made of it can be told from what was not."""
+    digest = hashlib.sha256()
+    for values in model.get_weights():
+        digest.update(f"{values.shape};".encode())
+        digest.update(np.ascontiguousarray(values, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def recipe_digest(
+    classifier: Classifier, features: Mapping[str, Any], head: FittingOptions, fine_tuning: FittingOptions, seed: int
+) -> str:
+    """SHA-256 over how a classifier is fitted, whatever pictures it learns from.
+
+    Equal for a training and for the cross-validation that tells what such a training is worth.
+
+    Args:
+        classifier: untrained.
+        features: how activations are computed, as the features pipeline wrote it.
+        head: of the first phase.
+        fine_tuning: of the second.
+        seed: of both.
+    """
+    recipe = {
+        # Not Keras's own description: it names operations by how many networks the process built before.
+        "network": [network.summarise(classifier.model), asdict(network.head_options(classifier.model))],
+        "pretrained": classifier.metadata.weights_digest,
+        "preparation": classifier.metadata.preparation.to_dict(),
+        "features": {name: features[name] for name in ("computation", "augmentation", "seed")},
+        "fitting": [asdict(head), asdict(fine_tuning), seed],
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Callable
@@ -17,13 +18,18 @@ from kedro.io import DataCatalog
 from onnx import numpy_helper
 
 from lung_tumor.calibration import calibrated
+from lung_tumor.datasets.onnx_model import OnnxModelDataset
+from lung_tumor.datasets.optional_table import OptionalTableDataset
 from lung_tumor.errors import LeakError, StaleError
 from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, accepted
+from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
-from tests.support.pipelines import model_files, run, run_everything
+from lung_tumor.pipelines.evaluation.promotion import choose_served
+from lung_tumor.shortcuts import ComparisonOptions
+from tests.support.pipelines import KeptDataset, model_files, run, run_everything
 
 RunOf = Callable[[int], DataCatalog]
 
@@ -107,35 +113,168 @@ def test_figures_report_and_summary_show_the_same_figures(ran: DataCatalog) -> N
 def test_a_first_model_is_served_with_its_figures(ran: DataCatalog) -> None:
     metrics, served = ran.load("metrics"), ran.load("served_model")
     assert metrics["promotion"]["first"]
+    assert metrics["promotion"] == ran.load("promotion")
     assert served.metadata.metrics == metrics["test"]
-    assert replace(served.metadata, metrics={}) == ran.load("candidate_model").metadata
+    assert served.metadata.lineage == metrics["promotion"]["lineage"]
+    assert served.metadata.lineage["best"]["roc_auc"] == metrics["test"]["network"]["roc_auc"]
+    assert replace(served.metadata, metrics={}, lineage={}) == ran.load("candidate_model").metadata
 
 
-def evaluated_again(ran: DataCatalog, folder: Path, **changed: Any) -> DataCatalog:
-    """Another evaluation of what a run left, with copies of its models."""
+def evaluated_again(ran: DataCatalog, folder: Path, candidate: bytes | None = None, **changed: Any) -> DataCatalog:
+    """Another evaluation of what a run left, with copies of its models, or of another candidate."""
     files = model_files(folder)
-    for name in ("candidate_file", "champion"):
-        files[name].save(ran[name].load())
+    files["candidate_file"].save(candidate or ran["candidate_file"].load())
+    files["champion"].save(ran["champion"].load())
     pipeline = evaluation.create_pipeline()
     given = {name: ran.load(name) for name in pipeline.inputs() if name not in files}
+    if candidate:
+        given["serving_facts"] = given["serving_facts"] | {"candidate_digest": hashlib.sha256(candidate).hexdigest()}
     return run(pipeline, {**given, **files, **changed})
 
 
-def test_an_equal_model_is_promoted_and_a_clearly_worse_one_is_not(ran_two: DataCatalog, tmp_path: Path) -> None:
-    before = ran_two.load("served_model").digest
-    equal = evaluated_again(ran_two, tmp_path / "equal")
+def test_the_champion_evaluated_again_does_not_compete_with_itself_and_stays_served(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    before = ran_two.load("served_model")
+    again = evaluated_again(ran_two, tmp_path)
+    verdict = again.load("promotion")
+    assert (verdict["promoted"], verdict["served"], verdict["first"], verdict["compared"]) == (False, True, False, {})
+    assert "the champion itself, evaluated again" in verdict["sentence"]
+    assert again.load("served_model").digest == before.digest
+    for page in ("report", "summary", "model_card_page"):
+        assert "the champion itself, evaluated again" in again.load(page), page
+        assert "not served" not in again.load(page), page
+
+
+def test_the_champion_evaluated_again_carries_the_new_figures(ran_two: DataCatalog, tmp_path: Path) -> None:
+    more = {"params:evaluation.comparison": ComparisonOptions(draws=150)}
+    again = evaluated_again(ran_two, tmp_path, **more)
+    served, metrics = again.load("served_model").metadata, again.load("metrics")
+    assert served.metrics == metrics["test"] != ran_two.load("metrics")["test"]
+    assert replace(served, metrics={}) == replace(ran_two.load("served_model").metadata, metrics={})
+
+
+def test_an_equal_model_of_another_training_is_promoted_and_a_clearly_worse_one_is_not(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    before = ran_two.load("served_model")
+    other = described(ran_two["candidate_file"].load(), precision_reason="of another serving")
+    equal = evaluated_again(ran_two, tmp_path / "equal", other)
     assert (equal.load("promotion")["promoted"], equal.load("promotion")["first"]) == (True, False)
+    assert equal.load("served_model").metadata.precision_reason == "of another serving"
     # The network with its two classes exchanged says the opposite of what it did.
-    folder = tmp_path / "worse"
-    files = model_files(folder)
-    files["candidate_file"].save(opposite(ran_two["candidate_file"].load()))
-    files["champion"].save(ran_two["champion"].load())
-    pipeline = evaluation.create_pipeline()
-    given = {name: ran_two.load(name) for name in pipeline.inputs() if name not in files}
-    worse = run(pipeline, {**given, **files})
+    worse = evaluated_again(ran_two, tmp_path / "worse", opposite(ran_two["candidate_file"].load()))
     assert worse.load("promotion")["promoted"] is False
     assert worse.load("promotion")["sentence"].startswith("The champion stays")
-    assert worse.load("served_model").digest == before
+    assert worse.load("served_model").digest == before.digest
+
+
+def described(candidate: bytes, **facts: Any) -> bytes:
+    """The same model, saying something else of itself."""
+    model = onnx.load_from_string(candidate)
+    return with_metadata(model, replace(read_metadata(model), **facts))
+
+
+def test_what_is_served_is_written_before_anything_says_so(ran_two: DataCatalog, tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Noted(OnnxModelDataset):
+        def save(self, data: bytes) -> None:
+            order.append("served_model")
+            super().save(data)
+
+    class Told(KeptDataset):
+        def __init__(self, name: str) -> None:
+            super().__init__(copy_mode="assign")
+            self._name = name
+
+        def save(self, data: Any) -> None:
+            order.append(self._name)
+            super().save(data)
+
+    served = Noted(filepath=str(tmp_path / "classifier.onnx"))
+    evaluated_again(ran_two, tmp_path, served_model=served, promotion=Told("promotion"), metrics=Told("metrics"))
+    assert order == ["served_model", "promotion", "metrics"]
+
+
+@pytest.mark.parametrize("name", ["candidate", "champion"])
+def test_a_file_that_was_changed_while_it_was_judged_stops_the_evaluation(ran_two: DataCatalog, name: str) -> None:
+    files = {"candidate": b"candidate", "champion": b"champion"}
+    digests = {f"{key}_digest": hashlib.sha256(content).hexdigest() for key, content in files.items()}
+    verdict = {"promoted": False, "served": False, "lineage": {}, **digests}
+    assert choose_served(**files, verdict=verdict, measured={}) == (b"champion", verdict)
+    with pytest.raises(StaleError, match=f"the {name}'s file was changed while it was judged"):
+        choose_served(**{**files, name: b"another"}, verdict=verdict, measured={})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("training_facts", "run `kedro run --pipeline=serving` again"),
+        ("serving_facts", "run `kedro run --pipeline=serving` again"),
+        ("out_of_fold_predictions", "run `kedro run --pipeline=cross_validation` again"),
+    ],
+)
+def test_what_is_left_of_another_training_stops_the_evaluation(
+    ran_two: DataCatalog, changed: str, message: str
+) -> None:
+    pipeline = evaluation.create_pipeline()
+    given = {name: ran_two.load(name) for name in pipeline.inputs()}
+    others = {
+        "training_facts": {"model_digest": "of a later training"},
+        "serving_facts": {"candidate_digest": "of a later serving"},
+        "out_of_fold_predictions": {"recipe": "of other options"},
+    }
+    table = given[changed]
+    stale = table.assign(**others[changed]) if isinstance(table, pd.DataFrame) else table | others[changed]
+    with pytest.raises(StaleError, match=message):
+        run(pipeline, {**given, changed: stale, "prepared_slices": {}})
+
+
+def test_without_cross_validation_the_evaluation_says_what_is_lacking(ran_two: DataCatalog, tmp_path: Path) -> None:
+    none = OptionalTableDataset(filepath=str(tmp_path / "none.csv"))
+    found = evaluated_again(ran_two, tmp_path, out_of_fold_predictions=none)
+    metrics = found.load("metrics")
+    assert metrics["cross_validation"] is None
+    assert metrics["calibration"]["cross_validation"] is None
+    assert metrics["test"] == ran_two.load("metrics")["test"]
+    assert "Cross-validation" not in found.load("evaluation_figures")
+    assert "kedro run --pipeline=cross_validation" in found.load("report")
+    assert "Cross-validation, pooled: not measured." in found.load("model_card_page")
+
+
+def test_a_champion_of_other_data_is_compared_and_the_reader_is_told_what_that_means(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    files = model_files(tmp_path / "other")
+    files["champion"].save(described(ran_two["champion"].load(), data_digest="of other slices"))
+    worse = opposite(ran_two["candidate_file"].load())
+    for candidate, way_out in ((None, False), (worse, True)):
+        found = evaluated_again(ran_two, tmp_path, candidate, champion=files["champion"])
+        sentence = found.load("promotion")["sentence"]
+        assert "on the same" in sentence
+        assert "learnt from another training split, so that it may have seen some of these test slices" in sentence
+        assert ("remove the champion's file and evaluate again" in sentence) == way_out
+
+
+def test_a_champion_of_other_test_slices_is_judged_on_the_present_ones(ran_two: DataCatalog, tmp_path: Path) -> None:
+    lineage = {"test_digest": "other slices", "best": {"roc_auc": 1.0}}
+    files = model_files(tmp_path / "other")
+    files["champion"].save(described(ran_two["champion"].load(), lineage=lineage, version="0.0.0"))
+    verdict = evaluated_again(ran_two, tmp_path, champion=files["champion"]).load("promotion")
+    assert "The champion was promoted on other test slices than these" in verdict["sentence"]
+    assert verdict["compared"]["roc_auc"]["best"] is None
+    assert verdict["lineage"]["test_digest"] == ran_two.load("promotion")["lineage"]["test_digest"]
+
+
+def test_a_champion_with_another_negative_class_makes_way(ran_two: DataCatalog, tmp_path: Path) -> None:
+    champion = ran_two.load("served_model").metadata
+    other = replace(champion.operating_point, negative=champion.classes[0])
+    files = model_files(tmp_path / "other")
+    files["champion"].save(described(ran_two["champion"].load(), operating_point=other))
+    verdict = evaluated_again(ran_two, tmp_path, champion=files["champion"]).load("promotion")
+    assert verdict["promoted"]
+    assert "another class means no disease to the champion" in verdict["sentence"]
 
 
 def opposite(candidate: bytes) -> bytes:
@@ -149,8 +288,7 @@ def opposite(candidate: bytes) -> bytes:
 
 
 def test_a_champion_for_other_slices_or_a_broken_one_makes_way(ran_two: DataCatalog, tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    files = model_files(broken)
+    files = model_files(tmp_path / "broken")
     files["champion"].save(b"no model")
     found = evaluated_again(ran_two, tmp_path / "other", champion=files["champion"])
     assert found.load("promotion")["promoted"] is True

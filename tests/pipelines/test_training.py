@@ -9,9 +9,9 @@ import pytest
 from kedro.io import DataCatalog
 
 from lung_tumor.consistency import digest_of, manifest_digest
-from lung_tumor.errors import LeakError, SliceError
+from lung_tumor.errors import LeakError, SliceError, StaleError
 from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
-from lung_tumor.pipelines import training
+from lung_tumor.pipelines import serving, training
 from tests.support.pipelines import NETWORKS, run
 
 
@@ -91,3 +91,19 @@ def test_a_leak_stops_training_before_a_feature_is_computed(ran_two: DataCatalog
 def test_a_picture_that_was_never_prepared_is_named(ran_two: DataCatalog) -> None:
     with pytest.raises(SliceError, match=r"/.*has no prepared slice; run `kedro run --pipeline=data_ingestion` again"):
         retrain(ran_two, prepared_slices={})
+
+
+def test_the_facts_of_training_name_the_weights_the_recipe_and_the_commit(ran: DataCatalog) -> None:
+    facts, metadata = ran.load("training_facts"), ran.load("classifier").metadata
+    assert facts["model_digest"] == metadata.model_digest == ran.load("candidate_model").metadata.model_digest
+    assert set(ran.load("out_of_fold_predictions")["recipe"]) == {facts["recipe"]}
+    assert facts["run"] == {"commit": "c0ffee", "mlflow_run": ""}
+    assert "c0ffee" in ran.load("model_card")
+
+
+def test_a_classifier_beside_the_facts_of_another_training_is_not_made_a_candidate(ran_two: DataCatalog) -> None:
+    pipeline = serving.create_pipeline()
+    given = {name: ran_two.load(name) for name in pipeline.inputs()}
+    stale = given["training_facts"] | {"model_digest": "of an earlier training"}
+    with pytest.raises(StaleError, match="run `kedro run --pipeline=training` again"):
+        run(pipeline, {**given, "training_facts": stale, "prepared_slices": {}})

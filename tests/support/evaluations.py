@@ -79,10 +79,9 @@ def evaluation(
         "served": {"precision": "float32", "reason": "int8 agrees on 97.0 % of validation labels, under 99 %"},
         "promotion": {
             "promoted": True,
+            "served": True,
             "first": True,
-            "difference": None,
-            "margin": 0.02,
-            "figure": "roc_auc",
+            "compared": {},
             "sentence": "Promoted: it is the first model.",
         },
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from lung_tumor.settings import PROJECT
+from lung_tumor.configuration import PROJECT
 
 
 class RunFactsDataset(AbstractDataset[dict[str, str], dict[str, str]]):

@@ -19,6 +19,7 @@ from lung_tumor.manifest import SPLITS, accepted
 from lung_tumor.pipelines.cohorts import gather
 from lung_tumor.prepared import Partitions
 from lung_tumor.shortcuts import ComparisonOptions, compare_with_network
+from lung_tumor.training import recipe_digest
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,12 @@ def predict_out_of_fold(
     """Fit once for each fold of the manifest, the test split's pictures among them, and judge the fold held out.
 
     Returns:
-        One row a picture: its manifest facts with ``fold``, ``predicted``, and a probability column per class. And one row
-        a fold: ``fold``, ``learnt_from``, ``epochs``, ``kept`` and figures of its held-out pictures.
+        One row a picture: its manifest facts with ``fold``, ``recipe`` (the digest of how all were fitted), ``predicted``,
+        and a probability column per class. And one row a fold: ``fold``, ``learnt_from``, ``epochs``, ``kept`` and figures of
+        its held-out pictures.
     """
     require_same_origin(classifier.metadata, provenance)
+    recipe = recipe_digest(classifier, features, head, fine_tuning, seed)
     rows, classes = accepted(manifest), classifier.metadata.classes
     cohort = gather(rows, slices, classifier, features, store, augmented=SPLITS)
     cohort.remembered.compute("Frozen VGG16 pass")
@@ -68,7 +71,7 @@ def predict_out_of_fold(
     columns = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
     predicted = [classes[index] for index in probabilities.argmax(axis=1)]
     kept = rows[["path", "label", "group", "pixels", "fold"]]
-    return pd.concat([kept.assign(predicted=predicted), columns], axis=1), table
+    return pd.concat([kept.assign(recipe=recipe, predicted=predicted), columns], axis=1), table
 
 
 def measure_out_of_fold(

@@ -2,18 +2,17 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from lung_tumor.pipelines.evaluation.evidence import judge_evidence
 from lung_tumor.pipelines.evaluation.nodes import (
     check_before_evaluation,
-    choose_served,
     compare_with_shortcuts,
     judge_calibration,
-    judge_evidence,
     judge_held_out,
-    judge_novelty,
     judge_operating_point,
-    judge_promotion,
     measure_both,
 )
+from lung_tumor.pipelines.evaluation.novelty import judge_novelty
+from lung_tumor.pipelines.evaluation.promotion import choose_served, judge_promotion
 from lung_tumor.pipelines.evaluation.reporting import draw_figures, gather_metrics, write_model_card, write_report
 from lung_tumor.report import summarise
 
@@ -23,7 +22,7 @@ DRAWS = "params:evaluation.comparison"
 
 def create_pipeline() -> Pipeline:
     """Build the pipeline."""
-    return Pipeline([*_check(), *_judge(), *_report()], tags="evaluation")
+    return Pipeline([*_check(), *_judge(), *_promote(), *_report()], tags="evaluation")
 
 
 def _check() -> list[Node]:
@@ -38,6 +37,8 @@ def _check() -> list[Node]:
                 "shortcut_scores",
                 "out_of_fold_predictions",
                 "provenance",
+                "training_facts",
+                "serving_facts",
             ],
             outputs="evaluated_manifest",
             name="check_evaluation_leaks",
@@ -105,19 +106,36 @@ def _judge() -> list[Node]:
             outputs="judged_evidence",
             name="judge_evidence",
         ),
+    ]
+
+
+def _promote() -> list[Node]:
+    """What says which model is served is written after that model: whatever is cut short, no file promises too much."""
+    return [
         Node(
             judge_promotion,
             inputs=[
-                "candidate_model",
-                "predictions",
+                "candidate_file",
                 "champion",
+                "predictions",
                 "prepared_slices",
                 "params:evaluation.promotion",
                 "params:seed",
             ],
-            outputs="promotion",
+            outputs="verdict",
             name="judge_promotion",
         ),
+        Node(
+            choose_served,
+            inputs=["candidate_file", "champion", "verdict", "measured"],
+            outputs=["served_model", "promotion"],
+            name="choose_served",
+        ),
+    ]
+
+
+def _report() -> list[Node]:
+    return [
         Node(
             gather_metrics,
             inputs={
@@ -136,17 +154,6 @@ def _judge() -> list[Node]:
             outputs="metrics",
             name="gather_metrics",
         ),
-        Node(
-            choose_served,
-            inputs=["candidate_file", "champion", "metrics"],
-            outputs="served_model",
-            name="choose_served",
-        ),
-    ]
-
-
-def _report() -> list[Node]:
-    return [
         Node(
             draw_figures,
             inputs=["metrics", "predictions", "history", DRAWS, "params:seed"],

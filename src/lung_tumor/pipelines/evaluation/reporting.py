@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from lung_tumor import evaluation_figures, figures, model_card, report
 from lung_tumor.answers import Answer
 from lung_tumor.evaluation_figures import Predictions
-from lung_tumor.metrics import class_indices
+from lung_tumor.pipelines.evaluation.predictions import classes_of, labels_of, probabilities_of
 from lung_tumor.predictor import Predictor
 from lung_tumor.prepared import Partitions, read_slices
 from lung_tumor.shortcuts import ComparisonOptions
@@ -71,13 +71,15 @@ def draw_figures(
     """Every figure of the evaluation by its title: for the report, and to be kept."""
     known: dict[str, Any] = {"synthetic": metrics["synthetic"], "caution": metrics["few_groups"]}
     drawn: dict[str, Any] = {**known, "draws": options.draws, "seed": seed}
-    table = _table(predictions, metrics["classes"])
+    table = _table(predictions)
     test, point = metrics["test"]["network"], metrics["operating_point"]
-    calibration = metrics["calibration"]
+    calibration, pooled = metrics["calibration"], metrics["cross_validation"]
     errors = {when: calibration[when]["calibration_error"] for when in ("before", "after")}
     made = {
         "Main figures": evaluation_figures.main_figures(metrics["test"], "Test", **known),
-        "Cross-validation": evaluation_figures.main_figures(metrics["cross_validation"], "Cross-validation", **known),
+        **(
+            {"Cross-validation": evaluation_figures.main_figures(pooled, "Cross-validation", **known)} if pooled else {}
+        ),
         "ROC": evaluation_figures.roc(table, test, point, **drawn),
         "Precision and recall": evaluation_figures.precision_recall(table, test, point["negative"], **drawn),
         "Confusion matrix": figures.confusion_matrix(test["confusion_matrix"], metrics["classes"], **known),
@@ -91,11 +93,11 @@ def draw_figures(
     return made, made
 
 
-def _table(predictions: pd.DataFrame, classes: list[str]) -> Predictions:
+def _table(predictions: pd.DataFrame) -> Predictions:
     return Predictions(
-        tuple(classes),
-        class_indices(predictions["label"].tolist(), classes),
-        predictions[[f"p_{name}" for name in classes]].to_numpy(),
+        tuple(classes_of(predictions)),
+        labels_of(predictions),
+        probabilities_of(predictions),
         tuple(predictions["group"].tolist()),
     )
 
@@ -167,11 +169,11 @@ def write_model_card(
     """The model card as Markdown and as a page."""
     metadata = candidate.metadata
     reproduce = {
-        "commit": run["commit"],
-        "dvc": run["dvc_lock"],
-        "mlflow_run": run["mlflow_run"],
+        "training": metrics["training"]["run"],
+        "evaluation": run,
         "parameters": _flat(parameters),
         "data_digest": metadata.data_digest,
+        "model_digest": metadata.model_digest,
         "weights_digest": metadata.weights_digest,
         "version": metadata.version,
         "created": metadata.created,

@@ -9,7 +9,7 @@ import pandas as pd
 from lung_tumor import candidate
 from lung_tumor.candidate import Pictures
 from lung_tumor.classifier import Classifier
-from lung_tumor.consistency import require_same_origin, require_unseen
+from lung_tumor.consistency import require_own_training, require_same_origin, require_unseen
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.metrics import class_indices
 from lung_tumor.novelty import NoveltyOptions
@@ -23,12 +23,14 @@ def assemble_candidate(
     slices: Partitions,
     manifest: pd.DataFrame,
     provenance: dict[str, Any],
+    training: dict[str, Any],
     tensors: Tensors,
     point: OperatingPointOptions,
     novel: NoveltyOptions,
 ) -> tuple[bytes, dict[str, Any]]:
     """The whole model that could be served, and how it came about."""
     require_same_origin(classifier.metadata, provenance)
+    require_own_training(classifier.metadata, training)
     require_unseen(classifier.metadata, manifest)
     classes = classifier.metadata.classes
     learnt, validation = (_pictures(manifest, split, slices, classes) for split in (TRAINING, VALIDATION))

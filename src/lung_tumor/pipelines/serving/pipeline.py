@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "prepared_slices",
                     "leak_free_manifest",
                     "provenance",
+                    "training_facts",
                     "imagenet_weights",
                     "params:serving.operating_point",
                     "params:serving.novelty",

@@ -36,14 +36,17 @@ def train_classifier(
     head: FittingOptions,
     fine_tuning: FittingOptions,
     seed: int,
+    run: dict[str, str],
 ) -> tuple[Classifier, History, dict[str, Any]]:
     """Fit the trainable part; every picture counts once.
 
     Returns:
         The classifier, its history, and the facts of its training: ``features``, ``fine_tuning`` (None where no block
-        trains) and ``agreement`` of remembered activations with the network in float32.
+        trains) and ``agreement`` of remembered activations with the network in float32; ``model_digest``, of which
+        weights they tell; ``recipe``, how these were fitted; ``run``, by which commit and run.
     """
     require_same_origin(classifier.metadata, provenance)
+    recipe = training.recipe_digest(classifier, features, head, fine_tuning, seed)
     rows = accepted(manifest, TRAINING, VALIDATION)
     cohort = gather(rows, slices, classifier, features, store, augmented=(TRAINING,))
     cohort.remembered.compute("Frozen VGG16 pass")
@@ -62,7 +65,7 @@ def train_classifier(
     labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]
     weights = class_weights(labels) if head.class_weights == "balanced" else {}
     checked = _spread(unseen, CHECKS)
-    facts = {
+    facts: dict[str, Any] = {
         "features": features | {"pictures": len(rows), "slices": len(cohort.remembered)},
         "fine_tuning": training.judge_fine_tuning(
             fitted, labels, groups, weights, classifier.metadata.classes, DRAWS, seed
@@ -74,6 +77,8 @@ def train_classifier(
     trained = training.with_training_facts(
         classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
     )
+    facts |= {"model_digest": trained.metadata.model_digest, "recipe": recipe}
+    facts["run"] = {name: run[name] for name in ("commit", "mlflow_run")}
     return trained, fitted.history, facts
 
 

@@ -23,7 +23,9 @@ def create_pipeline() -> Pipeline:
                     "params:training.head",
                     "params:training.fine_tuning",
                     "params:seed",
+                    "run_facts",
                 ],
+                # The facts last: with them the two others are whole.
                 outputs=["classifier", "history", "training_facts"],
                 name="train_classifier",
             ),
