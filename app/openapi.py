@@ -214,21 +214,29 @@ def _where(text: Schema) -> Schema:
 
 
 def _judged(text: Schema, share: Schema) -> Schema:
-    number = {"type": ["number", "null"]}
+    number, maybe = {"type": ["number", "null"]}, {"type": ["string", "null"]}
+    maybe_share = {**share, "type": ["number", "null"]}
     picture = {**text, "pattern": "^data:image/png;base64,"}
     point = {"negative": text, "threshold": share, "low": share, "high": share}
     properties = {
         **_where(text),
+        "series": {
+            **maybe,
+            "description": "The same for slices of one DICOM series, until the server starts anew; not the series' UID.",
+        },
         "position": {**number, "description": "Of a DICOM slice along its series, mm, growing towards the head."},
         "answer": {"enum": ["suspected", "clear", "uncertain", "refused"]},
         "headline": {**text, "description": "The answer in words."},
         "sentence": {**text, "description": "Why."},
-        "label": {**text, "description": "The most probable class."},
-        "suspicion": {**number, "description": "1 less the probability of the class that means no disease."},
+        "label": {**maybe, "description": "The most probable class; null of a refused slice."},
+        "suspicion": {
+            **maybe_share,
+            "description": "1 less the probability of the class that means no disease; null of a refused slice.",
+        },
         "probabilities": {
             "type": ["object", "null"],
             "additionalProperties": share,
-            "description": "Calibrated, by class; null of a refused slice, of which none can be believed.",
+            "description": "Calibrated, by class; null of a refused slice, of which nothing can be believed.",
         },
         "operating_point": _object(point, description="Suspected from `threshold` on, referred from `low` to `high`."),
         "novelty": _object(
@@ -236,8 +244,9 @@ def _judged(text: Schema, share: Schema) -> Schema:
             description="Distance to the slices learnt from, and the largest that is judged.",
         ),
         "images": _object(
-            {"slice": picture, "evidence": picture, "class": text},
-            description="The slice as the model saw it, and a transparent overlay of what speaks for `class` in it.",
+            {"slice": picture, "evidence": {**picture, **maybe}, "class": maybe},
+            description="The slice as the model saw it, and a transparent overlay of what speaks for `class` in it; "
+            "these two are null of a refused slice.",
         ),
     }
     return _object(properties, optional=("images",), additionalProperties=False)

@@ -9,11 +9,12 @@ from flask import Blueprint, current_app, render_template, request
 from markupsafe import Markup
 from werkzeug.exceptions import BadRequest
 
-from app.model import served_model
+from app.model import ServedModel, served_model
 from app.prediction import Item, judge_uploads
 from app.samples import FOLDER, SAMPLES
 from app.uploads import uploaded
 from lung_tumor.metadata import ModelMetadata
+from lung_tumor.wording import chance, percent
 
 HEADLINES = {
     0: "The server cannot be reached",
@@ -26,7 +27,7 @@ HEADLINES = {
     422: "This picture cannot be used",
     429: "Too many requests",
     500: "The server failed",
-    503: "The server cannot answer now",
+    503: "No answer now",
 }
 """Plain words for each status, for the page and for its script."""
 
@@ -48,7 +49,8 @@ blueprint = Blueprint("pages", __name__)
 @blueprint.get("/")
 def index() -> tuple[str, int]:
     """The empty form, or how to train a model where there is none."""
-    return _render(), 200 if served_model().predictor else 503
+    served = served_model()
+    return _render(served), 200 if served.predictor else 503
 
 
 @blueprint.post("/")
@@ -58,7 +60,7 @@ def classify() -> tuple[str, int]:
     served.require()
     items = judge_uploads(_sent(), served, images=True)
     errors = [item.error for item in items if item.error]
-    return _render(items), errors[0]["status"] if len(errors) == len(items) else 200
+    return _render(served, items), errors[0]["status"] if len(errors) == len(items) else 200
 
 
 @blueprint.get("/about")
@@ -73,7 +75,7 @@ def about() -> tuple[str, int]:
 def render_problem(status: int, detail: str) -> str:
     """The page that says what went wrong and what to do, with the form to try again."""
     headline = HEADLINES.get(status, "Something went wrong")
-    return _render(problem={"headline": headline, "detail": detail})
+    return _render(served_model(), problem={"headline": headline, "detail": detail})
 
 
 def _sent() -> list[tuple[str, bytes]]:
@@ -85,12 +87,13 @@ def _sent() -> list[tuple[str, bytes]]:
     return [(wanted, (FOLDER / wanted).read_bytes())]
 
 
-def _render(items: Sequence[Item] = (), problem: dict[str, str] | None = None) -> str:
-    served = served_model()
+def _render(served: ServedModel, items: Sequence[Item] = (), problem: dict[str, str] | None = None) -> str:
+    """The page about ``served``, which is the model that gave the answers: another may have taken its place since."""
     model = served.predictor.metadata if served.predictor else None
     return render_template(
         "page.html",
         model=model,
+        digest=served.digest,
         no_model=served.reason,
         items=items,
         problem=problem,
@@ -106,6 +109,7 @@ def _blank(model: ModelMetadata) -> dict[str, Any]:
     """An answer without content: the script fills in the same markup that the server writes."""
     return {
         "name": "",
+        "series": None,
         "position": None,
         "answer": "clear",
         "headline": "",
@@ -118,14 +122,28 @@ def _blank(model: ModelMetadata) -> dict[str, Any]:
     }
 
 
+@blueprint.app_template_filter("chance")
+def shown_chance(probability: float) -> str:
+    """A model's probability, in [0, 1]."""
+    return unbroken(chance(probability))
+
+
+@blueprint.app_template_filter("percent")
+def shown_percent(share: float) -> str:
+    """A chosen or measured share, in [0, 1]: all of what was counted is 100.0 %."""
+    return unbroken(percent(share, 1))
+
+
 @blueprint.app_template_filter()
-def percent(share: float) -> str:
-    """A share in [0, 1] as people read it; what rounds to certainty is not shown as certainty."""
-    if share > 0.999:
-        return "> 99.9%"
-    if share < 0.001:
-        return "< 0.1%"
-    return f"{share:.1%}"
+def unbroken(text: str) -> str:
+    """Text in which no line ends between a number and its per cent sign."""
+    return text.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+@blueprint.app_template_filter()
+def millimetres(position: float) -> str:
+    """A position along a series, with a true minus sign."""
+    return f"{position:.1f}\N{NO-BREAK SPACE}mm".replace("-", "\N{MINUS SIGN}")
 
 
 @blueprint.app_template_filter()

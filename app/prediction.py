@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
+import re
+import secrets
 import threading
 import time
 from collections import deque
@@ -27,7 +30,7 @@ from app.model import ServedModel
 from app.pictures import evidence_overlay, png_uri
 from app.problems import problem
 from app.uploads import WRONG_TYPE, Upload, unpacked
-from lung_tumor.answers import Answer, decide
+from lung_tumor.answers import Answer, Decision, decide
 from lung_tumor.dicom import is_dicom
 from lung_tumor.dicom_frames import split_frames
 from lung_tumor.dicom_series import Place, place_of
@@ -48,6 +51,15 @@ _LARGE_PIXELS = 2048 * 2048
 _LARGE_BYTES = 8 * 2**20
 """From here on pictures are decoded one at a time."""
 
+_SERIES_KEY = secrets.token_bytes(16)
+"""Makes another name of a series' UID: the same in all answers of this process, and of no use to tell the UID."""
+
+_FIX = re.compile(r"; (export|give) ")
+"""How the library's reasons name what to do."""
+
+_NOT_SAID = re.compile(r" \(|; use ")
+"""Where they go on with the decoder's own words, or with formats that the library reads and the app does not."""
+
 _AHEAD = 8
 """Slices of one request that wait for the model: enough to fill its runs, few enough that others get their turn."""
 
@@ -59,31 +71,35 @@ class Item:
     Attributes:
         name: what the client called the file, or its name within a zip.
         file: index of the uploaded file.
+        series: tells slices of one DICOM series from those of another, until the server starts anew; it is not the
+            series' UID. None where the file names no series.
         position: where a DICOM slice lies along its series, mm; None where the file does not say.
         answer: ``suspected``, ``clear``, ``uncertain`` or ``refused``.
         headline: the answer in words.
         sentence: why.
-        label: the most probable class.
-        suspicion: 1 less the probability of the class that means no disease.
-        probabilities: class name to probability, in the model's order; None of a refused slice, where none can be believed.
+        label: the most probable class; None of a refused slice, of which nothing that the network says can be believed.
+        suspicion: 1 less the probability of the class that means no disease; None of a refused slice.
+        probabilities: class name to probability, in the model's order; None of a refused slice.
         operating_point: ``negative``, ``threshold``, ``low`` and ``high``.
         novelty: ``distance`` and ``threshold``.
-        images: ``slice``, ``evidence`` and the ``class`` that it speaks for; None unless asked for.
+        images: ``slice``, ``evidence`` and the ``class`` that it speaks for, the latter two None of a refused slice; None
+            unless asked for.
         error: an RFC 9457 problem: why there is no answer.
     """
 
     name: str
     file: int
+    series: str | None = None
     position: float | None = None
     answer: str = ""
     headline: str = ""
     sentence: str = ""
-    label: str = ""
+    label: str | None = None
     suspicion: float | None = None
     probabilities: Mapping[str, float | None] | None = None
     operating_point: Mapping[str, Any] | None = None
     novelty: Mapping[str, Any] | None = None
-    images: Mapping[str, str] | None = None
+    images: Mapping[str, str | None] | None = None
     error: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,10 +145,10 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         for upload, place, found in _prepared_each(files, model, until):
             if time.monotonic() > until:
                 raise _too_slow()
-            items.append(Item(upload.name, upload.file, place.position_mm if place else None))
+            items.append(_placed(upload, place))
             places.append(place)
             if isinstance(found, HTTPException):
-                items[-1] = replace(items[-1], position=None, error=problem(found))
+                items[-1] = Item(upload.name, upload.file, error=problem(found))
                 resources.metrics.count("unusable_files", status=str(found.code))
                 continue
             waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
@@ -171,12 +187,12 @@ def _prepared_each(
 
 def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any]) -> Iterator[Upload]:
     """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
-    left = int(config["MAX_SLICES"])
+    left = most = int(config["MAX_SLICES"])
     for upload in unpacked(files, config):
-        for part in _frames(upload, left):
+        for part in _frames(upload, most):
             left -= 1
             if left < 0:
-                words = f"More than {config['MAX_SLICES']} slices were sent. Send the rest separately."
+                words = f"More than {most} slices were sent. Send the rest separately."
                 yield upload._replace(content=RequestEntityTooLarge(words))
                 return
             yield part
@@ -186,7 +202,7 @@ def _frames(upload: Upload, most: int) -> list[Upload]:
     if not isinstance(upload.content, bytes):
         return [upload]
     try:
-        frames = split_frames(upload.content, max(most, 1))
+        frames = split_frames(upload.content, most)
     except SliceError as error:
         return [upload._replace(content=UnprocessableEntity(_sentence(str(error))))]
     if len(frames) == 1:
@@ -260,32 +276,42 @@ def _answered(item: Item, job: _Waiting, metadata: ModelMetadata, until: float, 
     (decision,) = decide(judged.probabilities, judged.distances, metadata)
     point, rule = metadata.operating_point, metadata.novelty
     assert point is not None and rule is not None  # noqa: S101, PT018 - decide() looked
-    refused = decision.answer is Answer.REFUSED
+    believed = decision.answer is not Answer.REFUSED
     row = dict(zip(metadata.classes, map(_number, judged.probabilities[0]), strict=True))
     return replace(
         item,
         answer=decision.answer.value,
         headline=decision.headline,
         sentence=decision.sentence,
-        label=decision.label,
-        suspicion=_number(decision.suspicion),
-        probabilities=None if refused else row,
+        label=decision.label if believed else None,
+        suspicion=_number(decision.suspicion) if believed else None,
+        probabilities=row if believed else None,
         operating_point={name: getattr(point, name) for name in ("negative", "threshold", "low", "high")},
         novelty={"distance": _number(decision.distance), "threshold": rule.threshold},
-        images=_images(job.prepared, judged, decision.suspicion, metadata) if images else None,
+        images=_images(job.prepared, judged, decision, metadata) if images else None,
     )
 
 
-def _images(prepared: Pixels, judged: Judged, suspicion: float, metadata: ModelMetadata) -> dict[str, str]:
-    """The slice, and what in it speaks for the likeliest class of disease, whatever the answer."""
+def _images(prepared: Pixels, judged: Judged, decision: Decision, metadata: ModelMetadata) -> dict[str, str | None]:
+    """The slice, and what in it speaks for the likeliest class of disease, suspected or not."""
+    if decision.answer is Answer.REFUSED:
+        return {"slice": png_uri(prepared), "evidence": None, "class": None}
     point = metadata.operating_point
     negative = point.negative if point else ""
     others = [index for index, name in enumerate(metadata.classes) if name != negative]
     shown = max(others, key=lambda index: float(judged.probabilities[0, index]))
     # Where nothing is suspected, the strongest of it is still little: so it looks.
-    strength = min(1.0, suspicion / max(point.threshold if point else 1.0, 1e-6))
+    strength = min(1.0, decision.suspicion / max(point.threshold if point else 1.0, 1e-6))
     overlay = evidence_overlay(judged.unusual_evidence[0, shown], len(prepared), strength)
     return {"slice": png_uri(prepared), "evidence": png_uri(overlay), "class": metadata.classes[shown]}
+
+
+def _placed(upload: Upload, place: Place | None) -> Item:
+    item = Item(upload.name, upload.file)
+    if place is None:
+        return item
+    series = hashlib.blake2b(place.series, key=_SERIES_KEY, digest_size=8).hexdigest() if place.series else None
+    return replace(item, series=series, position=None if place.position_mm is None else _number(place.position_mm))
 
 
 def _order(places: Sequence[Place | None]) -> list[int]:
@@ -311,8 +337,7 @@ def _too_slow() -> ServiceUnavailable:
 
 
 def _sentence(reason: str) -> str:
-    """The library's reason as a sentence, with the fix; without the decoder's own words, which stand in parentheses."""
-    reason = reason.partition(" (")[0]
-    return (
-        f"{reason[0].upper()}{reason[1:]}. Export the whole slice again, as PNG, JPEG or DICOM, and send the new file."
-    )
+    """The library's reason as a sentence, with a fix."""
+    reason = _NOT_SAID.split(reason)[0]
+    fix = "" if _FIX.search(reason) else " Export the whole slice again, as PNG, JPEG or DICOM, and send the new file."
+    return f"{reason[0].upper()}{reason[1:]}.{fix}"

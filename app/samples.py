@@ -41,7 +41,7 @@ class Sample:
 
 SAMPLES = (
     Sample("mass.jpg", "Synthetic slice with a mass", 10),
-    Sample("no-mass.jpg", "Synthetic slice without a mass", 3),
+    Sample("no-mass.jpg", "Synthetic slice without a mass", 6),
     Sample("small-mass.jpg", "Synthetic slice with a small mass", 1),
     Sample("drawing.jpg", "A drawing, no CT: to be refused"),
 )

@@ -48,6 +48,37 @@ def test_headlines_name_the_likeliest_disease_and_all_that_were_looked_for() -> 
     assert answer(0.4).headline == "uncertain: refer"
 
 
+@pytest.mark.parametrize(
+    ("suspected", "sentence"),
+    [
+        (0.9996, "The suspicion of over 99.9 % lies above the operating point of 40.0 %."),
+        (1.0, "The suspicion of over 99.9 % lies above the operating point of 40.0 %."),
+        (0.0, "The suspicion of under 0.1 % lies below the operating point of 40.0 %."),
+        (0.6132, "The suspicion of 61.3 % lies above the operating point of 40.0 %."),
+    ],
+)
+def test_no_sentence_tells_a_probability_as_certainty(suspected: float, sentence: str) -> None:
+    assert answer(suspected).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("suspected", "sentence"),
+    [
+        (0.40001, "The suspicion of 40.001 % lies above the operating point of 40.000 %."),
+        (0.39996, "The suspicion of 39.996 % lies below the operating point of 40.000 %."),
+        (0.4, "The suspicion of 40.0 % lies at the operating point."),
+    ],
+)
+def test_a_suspicion_next_to_the_operating_point_is_told_apart_from_it(suspected: float, sentence: str) -> None:
+    without_band = replace(MODEL, operating_point=OperatingPoint("normal", 0.4, 0.4, 0.4, 0.95, 0.96, 0.8, 9))
+    row = np.array([[suspected, 1.0 - suspected, 0.0]])
+    assert decide(row, np.array([0.1]), without_band)[0].sentence == sentence
+
+
+def test_a_distance_next_to_the_limit_is_told_apart_from_it() -> None:
+    assert "(distance 0.20002) than they differ among each other (limit 0.20000)" in answer(0.9, 0.20002).sentence
+
+
 def test_what_is_farther_than_the_limit_is_refused_whatever_its_suspicion() -> None:
     assert answer(0.9, distance=0.2).answer == Answer.SUSPECTED
     found = answer(0.9, distance=0.2001)
@@ -57,7 +88,9 @@ def test_what_is_farther_than_the_limit_is_refused_whatever_its_suspicion() -> N
 
 @pytest.mark.parametrize(("suspected", "distance"), [(float("nan"), 0.1), (0.2, float("nan"))])
 def test_a_figure_that_is_no_number_is_refused_and_never_cleared(suspected: float, distance: float) -> None:
-    assert answer(suspected, distance).answer == Answer.REFUSED
+    found = answer(suspected, distance)
+    assert found.answer == Answer.REFUSED
+    assert found.sentence.startswith("The model's figures for it are no numbers")
 
 
 def test_a_model_without_an_operating_point_gives_no_answer() -> None:

@@ -121,7 +121,7 @@ def test_a_big_endian_file_is_left_to_those_who_refuse_it():
 
 
 def test_too_many_frames_are_refused_before_anything_is_copied():
-    with pytest.raises(SliceError, match="3 frames; at most 2"):
+    with pytest.raises(SliceError, match="3 frames; export it as files of at most 2 each"):
         split_frames(written(multi_frame()), 2)
 
 

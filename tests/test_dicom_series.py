@@ -38,6 +38,14 @@ def test_numbers_that_are_none_give_no_position():
         assert place_of(content.replace(b"-33.25", nonsense)).position_mm is None
 
 
+@pytest.mark.parametrize("corner", [["9e307", "0", "9e307"], ["1e308", "-1e308", "1"], ["0", "0", "2e6"]])
+def test_a_position_that_no_scanner_reaches_is_none(corner):
+    content = ct_file(
+        SeriesInstanceUID="1.2.3", ImagePositionPatient=corner, ImageOrientationPatient=[9, 9, 0, 0, 9, 9]
+    )
+    assert place_of(content).position_mm is None
+
+
 def test_what_is_no_dicom_has_no_place():
     assert place_of(b"\x89PNG\r\n\x1a\n") is None
     assert place_of(bytes(128) + b"DICM\x02\x00\x10\x00") is None

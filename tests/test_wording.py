@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lung_tumor.wording import how_many, listed, percent
+from lung_tumor.wording import chance, how_many, listed, percent
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,26 @@ from lung_tumor.wording import how_many, listed, percent
 )
 def test_per_cent_are_0_or_100_only_if_exact(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        (0, "0.0 %"),
+        (0.0004, "under 0.1 %"),
+        (0.431, "43.1 %"),
+        (0.9994, "99.9 %"),
+        (0.9996, "over 99.9 %"),
+        (1, "100.0 %"),
+    ],
+)
+def test_per_cent_with_a_decimal_are_0_or_100_only_if_exact(share: float, text: str) -> None:
+    assert percent(share, 1) == text
+
+
+@pytest.mark.parametrize(("probability", "text"), [(0.0, "under 0.1 %"), (0.934, "93.4 %"), (1.0, "over 99.9 %")])
+def test_a_probability_is_never_told_as_certainty(probability: float, text: str) -> None:
+    assert chance(probability) == text
 
 
 def test_one_thing_is_singular_and_thousands_are_told_apart() -> None:

@@ -1,36 +1,23 @@
-// Several slices: tally, strip, table and CSV. The one that is chosen anywhere is shown by `choose`.
+// Several slices: tally, table, and for each series a strip and a chart. The one chosen anywhere is shown by `choose`.
 
-import { ANSWERS, answerOf, count, find, make, mark, percent } from "./dom.js";
+import { ANSWERS, answerOf, chance, count, find, make, mark, refill } from "./dom.js";
 import { drawChart } from "./chart.js";
+import * as table from "./table.js";
 
-const ORDER = Object.keys(ANSWERS);
-const sorting = { key: "", up: true };
-let current = null; // the item that is chosen
+const sections = new Map(); // of the groups drawn, which stay as they are scrolled while answers come in
 
-/** Most suspicious first; what was refused or not read comes last. */
+/** Most suspicious first; what was refused or not judged comes last. */
 export const bySuspicion = (one, other) => rank(other) - rank(one) || one.index - other.index;
-const rank = (item) => (item.error ? -2 : item.answer === "refused" ? -1 : item.suspicion);
+const rank = (item) => (item.error ? -2 : (item.suspicion ?? -1));
 
 /** Wire the controls once. `items()` gives all items, `choose(item)` shows one. */
 export function wire(items, choose) {
-  const redraw = () => drawTable(items(), choose);
-  find("tools").addEventListener("input", redraw);
-  find("tools").addEventListener("submit", (event) => event.preventDefault());
-  find("csv").addEventListener("click", () => download(csv(items())));
-  for (const header of find("table").querySelectorAll("th")) {
-    header.querySelector("button").addEventListener("click", () => {
-      const { key } = header.dataset;
-      // Numbers are first wanted from the largest down, words from A to Z.
-      sorting.up = sorting.key === key ? !sorting.up : !header.classList.contains("number");
-      sorting.key = key;
-      redraw();
-    });
-  }
-  find("strip").addEventListener("keydown", (event) => {
-    const options = [...find("strip").children];
-    const here = options.indexOf(document.activeElement);
+  table.wire(items, choose);
+  find("groups").addEventListener("keydown", (event) => {
+    const options = [...(event.target.closest("[role=listbox]")?.children ?? [])];
+    const here = options.indexOf(event.target);
     const target = { ArrowLeft: here - 1, ArrowRight: here + 1, Home: 0, End: options.length - 1 }[event.key];
-    if (target === undefined || !options[target]) return;
+    if (!options[target]) return;
     event.preventDefault();
     options[target].focus();
     options[target].click();
@@ -40,111 +27,70 @@ export function wire(items, choose) {
 /** Draw everything anew. */
 export function draw(items, chosen, choose) {
   find("batch").hidden = items.length < 2;
+  const groups = items.length < 2 ? new Map() : grouped(items.filter((item) => !item.error));
+  for (const [key, section] of sections) {
+    if (groups.has(key)) continue;
+    section.remove();
+    sections.delete(key);
+  }
   if (items.length < 2) return;
   find("batch-title").textContent = count(items.length, "slice");
-  find("tally").replaceChildren(...ORDER.map((answer) => tallied(items, answer)).filter(Boolean));
-  find("strip").replaceChildren(...[...items].filter((item) => item.images).sort(bySuspicion).map((item) => thumb(item, choose)));
-  find("strip-title").hidden = find("strip").hidden = !find("strip").childElementCount;
-  drawChart(find("chart"), items, choose);
-  current = chosen;
-  drawTable(items, choose);
+  find("tally").replaceChildren(...Object.keys(ANSWERS).map((answer) => tallied(items, answer)).filter(Boolean));
+  [...groups].forEach(([key, members], index) => {
+    const name = key ? `Series ${index + 1}: ${count(members.length, "slice")}` : "Other slices";
+    drawGroup(key, index, groups.size > 1 ? `${name}, most suspicious first` : "Most suspicious first", members, choose);
+  });
+  table.draw(items, choose);
+  markChosen(chosen);
 }
 
 /** Show which item is the chosen one, wherever it occurs. */
 export function markChosen(chosen) {
-  current = chosen;
-  for (const element of find("batch").querySelectorAll("[data-index]")) {
+  table.markChosen(chosen);
+  for (const element of find("groups").querySelectorAll("[data-index]")) {
     const is = Number(element.dataset.index) === chosen?.index;
     element.classList.toggle("chosen", is);
-    if (element.matches("[role=option]")) {
-      element.setAttribute("aria-selected", is);
-      element.tabIndex = is ? 0 : -1;
-    }
+    if (element.matches("[role=option]")) element.setAttribute("aria-selected", is);
   }
-  const options = [...find("strip").children];
-  if (options.length && !options.some((option) => option.tabIndex === 0)) options[0].tabIndex = 0;
+  // One stop of the tab key for each strip.
+  for (const strip of find("groups").querySelectorAll("[role=listbox]")) {
+    const stop = strip.querySelector(".chosen") ?? strip.firstElementChild;
+    for (const option of strip.children) option.tabIndex = option === stop ? 0 : -1;
+  }
+}
+
+/** Items by series, in the order in which they came; last, under "", those that are alone or of no series. */
+function grouped(items) {
+  const found = new Map();
+  for (const item of items) found.set(item.series, [...(found.get(item.series) ?? []), item]);
+  const others = items.filter((item) => !item.series || found.get(item.series).length < 2);
+  const series = [...found].filter(([key, members]) => key && members.length > 1);
+  return new Map(others.length ? [...series, ["", others]] : series);
+}
+
+function drawGroup(key, place, title, items, choose) {
+  if (!sections.has(key)) sections.set(key, find("group").content.firstElementChild.cloneNode(true));
+  const section = sections.get(key);
+  const strip = section.querySelector(".strip");
+  const here = find("groups").children[place] ?? null;
+  if (here !== section) find("groups").insertBefore(section, here);
+  section.querySelector("h3").textContent = title;
+  strip.setAttribute("aria-label", title);
+  refill(strip, [...items].sort(bySuspicion).map((item) => thumb(item, choose)));
+  drawChart(section.querySelector("figure"), key ? items : [], choose);
 }
 
 function tallied(items, answer) {
   const number = items.filter((item) => answerOf(item) === answer).length;
-  return number ? make("li", { "data-answer": answer }, answer === "error" ? "" : mark(answer), `${number} ${ANSWERS[answer]}`) : null;
+  return number ? make("li", { "data-answer": answer }, mark(answer), `${number} ${ANSWERS[answer]}`) : null;
 }
 
 function thumb(item, choose) {
-  const value = item.answer === "refused" ? "refused" : percent(item.suspicion);
-  const option = make("div", { role: "option", tabindex: -1, "data-index": item.index, "data-answer": item.answer, "aria-selected": "false",
-    "aria-label": `${item.name}: ${ANSWERS[item.answer]}${item.answer === "refused" ? "" : `, suspicion ${value}`}` },
-    make("img", { src: item.images.slice, alt: "", width: 88, height: 88, loading: "lazy" }),
-    make("span", {}, mark(item.answer), value));
+  const value = item.suspicion === null ? "" : chance(item.suspicion);
+  const option = make("div", { role: "option", tabindex: -1, "data-index": item.index, "data-answer": item.answer,
+    "aria-label": `${item.name}: ${ANSWERS[item.answer]}${value && `, suspicion ${value}`}` },
+    make("img", { src: item.images.slice, alt: "", width: 104, height: 104, loading: "lazy" }),
+    make("span", {}, mark(item.answer), value || ANSWERS[item.answer]));
   option.addEventListener("click", () => choose(item));
   return option;
-}
-
-function drawTable(items, choose) {
-  const wanted = find("wanted").value;
-  const named = find("named").value.toLowerCase();
-  const rows = items.filter((item) => (!wanted || answerOf(item) === wanted) && item.name.toLowerCase().includes(named));
-  if (sorting.key) rows.sort(compared);
-  for (const header of find("table").querySelectorAll("th")) {
-    if (header.dataset.key === sorting.key) header.setAttribute("aria-sort", sorting.up ? "ascending" : "descending");
-    else header.removeAttribute("aria-sort");
-  }
-  find("table").classList.toggle("unplaced", items.every((item) => value(item, "position") === null));
-  find("table").tBodies[0].replaceChildren(...rows.map((item) => row(item, choose)));
-  find("none").hidden = rows.length > 0;
-  markChosen(current);
-}
-
-/** What a column sorts by; null where the item has none, which comes last either way. */
-function value(item, key) {
-  if (key === "name") return item.name;
-  if (key === "answer") return ORDER.indexOf(answerOf(item));
-  if (key === "distance") return item.novelty?.distance ?? null;
-  if (key === "suspicion") return item.error || item.answer === "refused" ? null : item.suspicion;
-  return item.position ?? null;
-}
-
-function compared(one, other) {
-  const [a, b] = [value(one, sorting.key), value(other, sorting.key)];
-  if (a === null || b === null) return (a === null) - (b === null);
-  const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
-  return sorting.up ? order : -order;
-}
-
-function row(item, choose) {
-  const number = (key, shown) => make("td", { class: "number", "data-key": key }, value(item, key) === null ? "–" : shown(value(item, key)));
-  const button = make("button", { type: "button", class: "link" }, make("bdi", {}, item.name));
-  button.addEventListener("click", () => choose(item));
-  const answer = answerOf(item);
-  return make("tr", { "data-index": item.index },
-    make("th", { scope: "row" }, button),
-    number("position", (position) => position.toFixed(1)),
-    make("td", { class: "verdict", "data-answer": answer }, answer === "error" ? "" : mark(answer), ANSWERS[answer]),
-    number("suspicion", percent),
-    number("distance", (distance) => distance.toFixed(3)));
-}
-
-/** All items as RFC 4180 text. A spreadsheet runs text that begins like a formula: an apostrophe keeps it text. */
-export function csv(items) {
-  const judged = items.find((item) => item.probabilities);
-  const classes = Object.keys(judged?.probabilities ?? {});
-  const cell = (content) => {
-    if (typeof content === "number") return String(content);
-    const text = String(content ?? "").replace(/^(?=[=+\-@\t\r])/, "'");
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
-  const header = ["file", "position_mm", "answer", "headline", "suspicion", ...classes.map((name) => `probability ${name}`),
-    "operating_point", "refer_from", "refer_to", "distance", "distance_limit", "model", "error"];
-  const lines = items.map((item) => [item.name, item.position, answerOf(item), item.headline, value(item, "suspicion"),
-    ...classes.map((name) => item.probabilities?.[name]),
-    item.operating_point?.threshold, item.operating_point?.low, item.operating_point?.high,
-    item.novelty?.distance, item.novelty?.threshold, item.model, item.error?.detail]);
-  return [header, ...lines].map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
-}
-
-function download(text) {
-  // Excel reads UTF-8 only where the byte order mark says so.
-  const address = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" }));
-  make("a", { href: address, download: "answers.csv" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 1000);
 }

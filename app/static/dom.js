@@ -21,12 +21,22 @@ export function make(tag, attributes = {}, ...children) {
 export const mark = (answer) =>
   make("svg", { class: "mark", "aria-hidden": "true", focusable: "false" }, make("use", { href: `#mark-${answer}` }));
 
-/** A share as people read it; what rounds to certainty is not shown as certainty. The same as `percent` in pages.py. */
+/** Text in which no line ends between a number and its unit. */
+export const unbroken = (text) => text.replaceAll(" %", "\u00a0%").replaceAll(" mm", "\u00a0mm");
+
+/** A share, never 0 or 100 per cent unless it is exactly that. The same as `percent` in wording.py. */
 export function percent(share) {
-  if (share > 0.999) return "> 99.9%";
-  if (share < 0.001) return "< 0.1%";
-  return `${(100 * share).toFixed(1)}%`;
+  const shown = (100 * share).toFixed(1);
+  if (shown === "0.0" && share > 0) return unbroken("under 0.1 %");
+  if (shown === "100.0" && share < 1) return unbroken("over 99.9 %");
+  return unbroken(`${shown} %`);
 }
+
+/** What a model calls certain is not shown as certain. The same as `chance` in wording.py. */
+export const chance = (probability) => percent(Math.min(Math.max(probability, 1e-12), 1 - 1e-12));
+
+/** A number with a true minus sign. */
+export const signed = (number, digits) => number.toFixed(digits).replace("-", "\u2212");
 
 export const plain = (name) => name.replaceAll("_", " ");
 
@@ -37,7 +47,21 @@ export const ANSWERS = {
   uncertain: "uncertain",
   clear: "no sign",
   refused: "refused",
+  late: "not judged",
   error: "not read",
 };
 
-export const answerOf = (item) => (item.error ? "error" : item.answer);
+/** One of the keys of `ANSWERS`; late is what the server had no time for. */
+export const answerOf = (item) => (item.error ? (item.error.status === 503 ? "late" : "error") : item.answer);
+
+/** The model that answered, in words. */
+export const modelOf = ({ model }) =>
+  [model.version || "of no stated version", model.precision, model.created.slice(0, 10)].filter(Boolean).join(", ");
+
+/** Fill `place` anew with elements of items, and give the focus back to that of the item that had it. */
+export function refill(place, elements) {
+  const index = place.contains(document.activeElement) && document.activeElement.closest("[data-index]")?.dataset.index;
+  place.replaceChildren(...elements);
+  const again = index && place.querySelector(`[data-index="${index}"]`);
+  if (again) (again.querySelector("button") ?? again).focus({ preventScroll: true });
+}

@@ -11,8 +11,9 @@ const headlines = JSON.parse(form.dataset.headlines);
 const TOKEN = "The operator guards the answers with a token. Enter the one that you were given.";
 const limits = { api: form.dataset.api, maxBytes: Number(form.dataset.maxBytes), maxFiles: Number(form.dataset.maxFiles) };
 
-let items = []; // answers so far, in the order asked for
-let rest = []; // files that are not answered yet
+let items = []; // answers so far, in the order of the files
+let sent = []; // all files, in their order
+let rest = []; // those that are still to be sent
 let chosen = null; // the item that is shown in full
 let picked = false; // by the reader, who must not be led away from it
 let running = null; // AbortController of what is being sent
@@ -49,7 +50,7 @@ function begin(files) {
   items = [];
   chosen = null;
   picked = false;
-  rest = files;
+  sent = rest = files;
   find("results").replaceChildren();
   document.body.classList.remove("answered");
   batch.draw(items, chosen, pick);
@@ -81,50 +82,77 @@ function report({ doing, from, to, share }) {
   find("progress").querySelector("progress").value = share;
 }
 
-function take(part) {
-  const { version, precision, created } = part.model ?? {};
-  const model = [version, precision, created?.slice(0, 10)].filter(Boolean).join(", ");
-  items.push(...part.items.map((item, index) => ({ position: null, ...item, model, index: items.length + index })));
-  if (!picked) choose([...items].sort(batch.bySuspicion)[0]);
+function take({ files, items: answers, model }) {
+  // Sent again, a file brings answers for what the server had no time for; those given before stay as they are.
+  const kept = items.filter((item) => answerOf(item) !== "late" || !files.includes(item.source));
+  const same = (one, other) => one.source === other?.source && one.name === other?.name;
+  const fresh = answers
+    .map((answer) => ({ series: null, position: null, ...answer, model, source: files[answer.file] }))
+    .filter((answer) => !kept.some((item) => same(item, answer)));
+  items = [...kept, ...fresh].sort((one, other) => sent.indexOf(one.source) - sent.indexOf(other.source));
+  items.forEach((item, index) => { item.index = index; });
+  const reading = picked || find("results").contains(document.activeElement);
+  choose((reading && items.find((item) => same(item, chosen))) || [...items].sort(batch.bySuspicion)[0]);
   batch.draw(items, chosen, pick);
+  const models = items.map((item) => item.model).filter(Boolean);
+  if (models.length) find("synthetic").hidden = !models.some((one) => one.synthetic);
+  find("replaced").hidden = models.every((one) => one.digest === form.dataset.digest);
 }
 
 function finish() {
+  const led = isLed();
   running = null;
   find("progress").hidden = true;
+  find("upload").textContent = "Judge other slices";
   document.body.classList.add("answered");
   say(summary());
   const target = items.length > 1 ? find("batch-title") : find("results").querySelector("[data-slot=headline]");
-  target.focus({ preventScroll: true });
-  find(items.length > 1 ? "batch" : "results").scrollIntoView({ block: "nearest" });
+  if (led) target.focus({ preventScroll: true });
+  if (!picked) find(items.length > 1 ? "batch" : "results").scrollIntoView({ block: "nearest" });
   document.title = `${items.length > 1 ? count(items.length, "slice") : target.textContent} · Chest-CT slice classifier`;
+  const late = items.filter((item) => answerOf(item) === "late");
+  if (!late.length) return;
+  rest = [...new Set(late.map((item) => item.source))];
+  complain("Not all slices were judged", late[0].error.detail, `Judge the other ${late.length} now`);
+}
+
+/** Whether the focus is where the page put it, or nowhere: then it may be moved. */
+function isLed() {
+  const { activeElement } = document;
+  return activeElement === find("cancel") || (activeElement === document.body && !picked);
 }
 
 function summary() {
   if (items.length === 1) return find("results").querySelector("[data-slot=headline]").textContent;
   const parts = Object.entries(ANSWERS).map(([answer, words]) => [items.filter((item) => answerOf(item) === answer).length, words]);
-  return `${count(items.length, "slice")} judged: ${parts.filter(([number]) => number).map((part) => part.join(" ")).join(", ")}.`;
+  const tally = parts.filter(([number]) => number).map((part) => part.join(" "));
+  const judgedNow = items.filter((item) => answerOf(item) !== "late").length;
+  return `${count(judgedNow, "slice")} judged: ${tally.join(", ")}.`;
 }
 
 function stop(error) {
+  const led = isLed();
   running = null;
   find("progress").hidden = true;
+  const again = rest.length && error.status !== 401 ? (items.length ? `Go on with the other ${rest.length}` : "Try again") : "";
   if (error.name === "AbortError") {
-    complain("Cancelled", items.length ? `${count(items.length, "slice")} judged before.` : "Nothing was judged.");
+    complain("Cancelled", items.length ? `${count(items.length, "slice")} judged before.` : "Nothing was judged.", again);
   } else {
     const detail = error.status === undefined ? `The page failed: ${error.message}` : error.message;
-    complain(headlines[error.status] ?? "Something went wrong", error.status === 401 ? TOKEN : detail.replaceAll("`", ""));
+    complain(headlines[error.status] ?? "Something went wrong", error.status === 401 ? TOKEN : detail, again);
   }
   document.querySelector("form.token").hidden = error.status !== 401;
-  find("again").hidden = !rest.length || error.status === 401;
-  find("again").textContent = items.length ? `Go on with the other ${rest.length}` : "Try again";
+  if (led) (error.status === 401 ? find("token") : find("again")).focus();
 }
 
-function complain(headline, detail) {
+/** Say what went wrong, and offer to go on where `again` has words for it. */
+function complain(headline, detail, again = "") {
   find("fault").querySelector("h2").textContent = headline;
-  find("fault").querySelector("p").textContent = detail;
+  find("fault").querySelector("p").textContent = detail.replaceAll("`", "");
   find("fault").hidden = false;
-  find("again").hidden = true;
+  document.querySelector("form.token").hidden = true;
+  find("again").hidden = !again;
+  find("again").textContent = again;
 }
 
 function cancel() {

@@ -1,6 +1,6 @@
 // One slice's answer: fills in a copy of the markup that the server writes for the page without scripts.
 
-import { find, make, percent, plain } from "./dom.js";
+import { chance, find, make, modelOf, percent, plain, signed, unbroken } from "./dom.js";
 
 /** Show one item in `place`, in place of what is there. */
 export function show(item, place, headlines) {
@@ -16,7 +16,6 @@ export function show(item, place, headlines) {
   }
   place.replaceChildren(copy);
   if (!item.error) enliven(article);
-  return article;
 }
 
 /** Let the slider of an answer fade its evidence. The server's own markup keeps it hidden: it needs a script. */
@@ -29,7 +28,7 @@ export function enliven(article) {
   const apply = () => {
     shownEvidence = slider.value;
     overlay.style.opacity = slider.value / 100;
-    output.textContent = `${slider.value}%`;
+    output.textContent = unbroken(`${slider.value} %`);
   };
   slider.addEventListener("input", apply);
   apply();
@@ -44,33 +43,30 @@ const set = (element, attributes) => {
 
 function fill(item, article, slot) {
   const { operating_point: point, novelty, images } = item;
-  const unsure = !item.probabilities || item.suspicion === null;
+  const unsure = item.suspicion === null;
   article.dataset.answer = item.answer;
   article.querySelector(".mark use").setAttribute("href", `#mark-${item.answer}`);
   slot("headline").textContent = plain(item.headline);
-  slot("sentence").textContent = item.sentence;
-  slot("model").textContent = item.model;
-  slot("position").textContent = item.position === null ? "" : `${item.position.toFixed(1)} mm`;
+  slot("sentence").textContent = unbroken(item.sentence);
+  slot("model").textContent = modelOf(item);
+  slot("position").textContent = item.position === null ? "" : unbroken(`${signed(item.position, 1)} mm`);
   slot("position").hidden = item.position === null;
 
-  article.querySelector("figure").hidden = !images;
-  if (images) slot("slice").src = images.slice;
-  // Of a slice that nothing can be said about, nothing can be said where it comes from.
-  const evidence = item.answer !== "refused" && images?.evidence;
-  if (evidence) slot("evidence").src = evidence;
-  slot("evidence").hidden = slot("legend").hidden = !evidence;
-
-  slot("class").textContent = plain(images?.class ?? "");
+  slot("slice").src = images.slice;
+  if (images.evidence) slot("evidence").src = images.evidence;
+  slot("evidence").hidden = slot("legend").hidden = !images.evidence;
+  slot("class").textContent = plain(images.class ?? "");
 
   slot("gauge").hidden = unsure;
   if (!unsure) {
-    const [suspicion, threshold, low, high] = [item.suspicion, point.threshold, point.low, point.high].map(percent);
+    const suspicion = chance(item.suspicion);
+    const [threshold, low, high] = [point.threshold, point.low, point.high].map(percent);
     slot("suspicion").textContent = suspicion;
     slot("threshold").textContent = threshold;
     slot("band").textContent = `${low} to ${high}`;
     slot("negative").textContent = plain(point.negative);
     const scale = slot("gauge").querySelector(".scale");
-    const words = `Suspicion ${suspicion} on a scale from 0 to 100%; operating point ${threshold}, referred from ${low} to ${high}.`;
+    const words = `Suspicion ${suspicion} on a scale from 0 to 100\u00a0%; operating point ${threshold}, referred from ${low} to ${high}.`;
     set(scale, { "aria-label": words });
     set(scale.querySelector(".band"), { x: at(point.low), width: at(point.high - point.low) });
     set(scale.querySelector(".point"), { x1: at(point.threshold), x2: at(point.threshold) });
@@ -96,7 +92,7 @@ function scoreRow([name, share]) {
   const bar = (kind, width) => make("rect", { class: kind, width, height: 6, rx: 3 });
   return make("div", {},
     make("dt", {}, plain(name)),
-    make("dd", {}, percent(share)),
+    make("dd", {}, chance(share)),
     make("dd", { class: "bar", "aria-hidden": "true" },
       make("svg", { width: "100%", height: 6, focusable: "false" }, bar("track", "100%"), bar("fill", at(share)))));
 }

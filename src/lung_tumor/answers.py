@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lung_tumor.operating_point import suspicion
+from lung_tumor.wording import chance
 
 if TYPE_CHECKING:
     from lung_tumor.metadata import ModelMetadata
+
+
+_MOST_DIGITS = 6
 
 
 class Answer(StrEnum):
@@ -78,23 +82,33 @@ def _decide(row: npt.NDArray[np.floating[Any]], suspected: float, distance: floa
     # A figure that is no number fails every comparison: it must not end as «no sign».
     if not (distance <= rule.threshold and 0.0 <= suspected <= 1.0):
         answer, headline = Answer.REFUSED, "not a chest CT slice I can judge: refused"
-        sentence = (
-            f"It differs more from the slices learnt from (distance {distance:.3f}) than they differ among each other "
-            f"(limit {rule.threshold:.3f}), so no probability of it can be believed."
+        far, limit = _told_apart(lambda value, digits: f"{value:.{digits}f}", 3, distance, rule.threshold)
+        why = (
+            f"It differs more from the slices learnt from (distance {far}) than they differ among each other (limit {limit})"
+            if distance > rule.threshold
+            else "The model's figures for it are no numbers"
         )
-    elif point.low <= suspected < point.high:
-        answer, headline = Answer.UNCERTAIN, "uncertain: refer"
-        sentence = (
-            f"The suspicion of {suspected:.0%} lies too close to the operating point of {point.threshold:.0%} to be told "
-            f"either way; let a radiologist look."
-        )
-    elif suspected >= point.threshold:
-        answer, headline = Answer.SUSPECTED, f"{likeliest} suspected"
-        sentence = f"The suspicion of {suspected:.0%} lies above the operating point of {point.threshold:.0%}."
+        sentence = f"{why}, so no probability of it can be believed."
     else:
-        answer, headline = Answer.CLEAR, f"no sign of {_any_of([metadata.classes[index] for index in others])}"
-        sentence = f"The suspicion of {suspected:.0%} lies below the operating point of {point.threshold:.0%}."
+        found, bound = _told_apart(chance, 1, suspected, point.threshold)
+        if point.low <= suspected < point.high:
+            answer, headline = Answer.UNCERTAIN, "uncertain: refer"
+            where = f"too close to the operating point of {bound} to be told either way; let a radiologist look"
+        elif suspected >= point.threshold:
+            answer, headline = Answer.SUSPECTED, f"{likeliest} suspected"
+            where = f"above the operating point of {bound}" if found != bound else "at the operating point"
+        else:
+            answer, headline = Answer.CLEAR, f"no sign of {_any_of([metadata.classes[index] for index in others])}"
+            where = f"below the operating point of {bound}"
+        sentence = f"The suspicion of {found} lies {where}."
     return Decision(answer, headline, sentence, label, suspected, distance)
+
+
+def _told_apart(write: Callable[[float, int], str], digits: int, value: float, bound: float) -> tuple[str, str]:
+    """Both as text, with so many decimals, or with as many more as it takes for the texts to differ."""
+    while digits < _MOST_DIGITS and value != bound and write(value, digits) == write(bound, digits):
+        digits += 1
+    return write(value, digits), write(bound, digits)
 
 
 def _any_of(names: Sequence[str]) -> str:

@@ -70,7 +70,7 @@ def split_frames(content: bytes, most: int) -> list[bytes]:
     if elements.order == ">" or elements.pixels is None or (count <= 1 and not enhanced):
         return [content]
     if count > most:
-        raise SliceError(f"the DICOM file holds {count:,} frames; at most {most} are read at a time")
+        raise SliceError(f"the DICOM file holds {count:,} frames; export it as files of at most {most:,} each")
     shared, groups = read_groups(content, frozenset(_OF_A_FRAME)) if enhanced else ({}, [])
     own = [groups[index] if index < len(groups) else {} for index in range(count)]
     pixels = _pixels_of_frames(elements, count)

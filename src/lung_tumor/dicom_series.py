@@ -11,6 +11,9 @@ from lung_tumor.errors import SliceError
 _SERIES, _POSITION, _ORIENTATION, _LOCATION = 0x0020_000E, 0x0020_0032, 0x0020_0037, 0x0020_1041
 _WANTED = frozenset((_SERIES, _POSITION, _ORIENTATION, _LOCATION))
 
+_FARTHEST = 1e6
+"""Millimetres from the scanner's origin; what claims to lie beyond, or nowhere, has no position."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -44,9 +47,11 @@ def _position(values: dict[int, bytes]) -> float | None:
     corner, directions = _decimals(values.get(_POSITION, b"")), _decimals(values.get(_ORIENTATION, b""))
     if len(corner) == 3:
         normal = _normal(directions) if len(directions) == 6 else (0.0, 0.0, 1.0)
-        return sum(a * b for a, b in zip(corner, normal, strict=True))
-    location = _decimals(values.get(_LOCATION, b""))
-    return location[0] if location else None
+        position = sum(a * b for a, b in zip(corner, normal, strict=True))
+    else:
+        position = next(iter(_decimals(values.get(_LOCATION, b""))), math.nan)
+    # Finite decimals may still multiply to infinity, or to no number.
+    return position if abs(position) <= _FARTHEST else None
 
 
 def _normal(directions: list[float]) -> tuple[float, float, float]:

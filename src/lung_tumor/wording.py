@@ -8,14 +8,19 @@ def how_many(count: int, thing: str) -> str:
     return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
-def percent(share: float) -> str:
-    """A share in [0, 1] in per cent; never 0 or 100 unless it is exactly that."""
-    whole = round(100 * share)
-    if whole == 0 and share > 0:
-        return "under 1 %"
-    if whole == 100 and share < 1:
-        return "over 99 %"
-    return f"{whole} %"
+def percent(share: float, digits: int = 0) -> str:
+    """A share in [0, 1] in per cent, with so many decimals; never 0 or 100 unless it is exactly that."""
+    rounded, least = round(100 * share, digits), 10.0**-digits
+    if rounded == 0 and share > 0:
+        return f"under {least:.{digits}f} %"
+    if rounded == 100 and share < 1:
+        return f"over {100 - least:.{digits}f} %"
+    return f"{rounded:.{digits}f} %"
+
+
+def chance(probability: float, digits: int = 1) -> str:
+    """A probability in [0, 1] that a model gives, in per cent: what it calls certain is not shown as certain."""
+    return percent(min(max(probability, 1e-12), 1 - 1e-12), digits)
 
 
 def listed(parts: list[str]) -> str:

@@ -93,7 +93,7 @@ def test_each_of_the_four_answers_is_given_with_its_reason(client, bright, middl
     for item in items[:3]:
         assert item["suspicion"] == pytest.approx(1 - item["probabilities"]["normal"], abs=2e-6)
         assert item["novelty"]["distance"] < 0.8
-    assert items[3]["probabilities"] is None
+    assert [items[3][name] for name in ("label", "suspicion", "probabilities")] == [None, None, None]
     assert items[3]["novelty"]["distance"] > 0.8
 
 
@@ -107,6 +107,14 @@ def test_pictures_come_only_when_asked_for(client, bright):
     for query in ("", "?images=false"):
         (item,) = client.post(URL + query, data=form(bright)).json["predictions"]
         assert "images" not in item
+
+
+def test_of_a_refused_slice_nothing_is_told_but_its_picture_and_its_distance(client, foreign):
+    (item,) = client.post(URL + "?images=true", data=form(foreign)).json["predictions"]
+    assert item["answer"] == "refused"
+    assert item["images"]["evidence"] is item["images"]["class"] is item["label"] is item["suspicion"] is None
+    assert picture_of(item["images"]["slice"]).shape == (64, 64)
+    assert item["novelty"]["distance"] > item["novelty"]["threshold"]
 
 
 def test_evidence_is_opaque_where_the_slice_is_brighter_than_usual_and_transparent_elsewhere(client, bright):
@@ -258,8 +266,21 @@ def test_a_dicom_slice_is_judged_and_its_patient_is_named_nowhere(client, syntax
 
 
 def test_dicom_that_is_no_ct_slice_is_422_and_says_what_it_is(client):
-    for content, word in ((ct_file(Modality="MR"), "MR"), (ct_file()[:-3000], "cut short"), (bytes(128) + b"DICM", "")):
+    for content, word in ((ct_file()[:-3000], "cut short"), (bytes(128) + b"DICM", "")):
         assert_problem(client.post(URL, data=form(content)), 422, word, "send the new file")
+
+
+@pytest.mark.parametrize(
+    ("elements", "fix"),
+    [
+        ({"Modality": "MR"}, "it names modality MR; give slices of a CT series."),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "give the axial slices of the series."),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "not axial; give the axial slices of the series."),
+    ],
+)
+def test_a_fix_that_the_reason_names_is_not_followed_by_another(client, elements, fix):
+    body = assert_problem(client.post(URL, data=form(ct_file(**elements))), 422, fix)
+    assert body["detail"].endswith(fix)
 
 
 def test_a_picture_that_cannot_be_used_is_422(client, make_slice, bright):

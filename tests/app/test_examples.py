@@ -34,10 +34,15 @@ def test_the_example_for_a_shell(server, tmp_path, bright):
 
 def test_the_example_in_python(server, tmp_path, dark):
     out = run([sys.executable, "-c", example("python")], server, tmp_path, dark)
-    assert out == "slice.png no sign of adenocarcinoma\n"
+    assert re.fullmatch(r"slice\.png no sign of adenocarcinoma \(\d\.\d %\)\n", out)
+
+
+def test_the_example_in_python_has_no_figure_for_a_refused_slice(server, tmp_path, foreign):
+    out = run([sys.executable, "-c", example("python")], server, tmp_path, foreign)
+    assert out == "slice.png not a chest CT slice I can judge: refused\n"
 
 
 def test_the_example_in_python_with_a_token(serve, served_project, tmp_path, dark):
     with serve(served_project, LUNG_TUMOR_TOKEN="abc") as server:
         out = run([sys.executable, "-c", example("python")], server, tmp_path, dark, LUNG_TUMOR_TOKEN="abc")
-    assert out == "slice.png no sign of adenocarcinoma\n"
+    assert re.fullmatch(r"slice\.png no sign of adenocarcinoma \(\d\.\d %\)\n", out)

@@ -96,5 +96,6 @@ def test_the_page_names_every_operation_and_field(client):
         assert f"{operation['method']} {operation['path']}" in text
     for name in openapi.document()["components"]["schemas"]["Judged"]["properties"]:
         assert f"<code>{name}</code>" in text
+    assert "`" not in text
     assert "http://" not in text.replace("http://www.w3.org", "")
     assert "https://" not in text

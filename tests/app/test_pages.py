@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import create_app, samples
-from app.pages import percent
+from app import create_app, pages, samples
+from app.model import EXTENSION, Champion, Resources, ServedModel
 from lung_tumor.answers import decide
 from lung_tumor.imaging import SYNTHETIC_NOTE, decode, prepare
 from lung_tumor.predictor import Predictor
+from lung_tumor.wording import chance
 from tests.support.html_pages import Page
-from tests.support.page_model import GREYS, METRICS, chest, page_app, page_model
+from tests.support.page_model import GREYS, METRICS, chest, page_app, page_model, series
 
 STATIC = Path(samples.__file__).parent / "static"
 
@@ -36,6 +37,10 @@ def client(predictor):
 def send(client, *contents: bytes, name: str = "slice.png"):
     files = [(io.BytesIO(content), name) for content in contents]
     return client.post("/", data={"file": files}, content_type="multipart/form-data")
+
+
+def models(*versions: str) -> list[Predictor]:
+    return [Predictor(page_model(version=version), threads=1) for version in versions]
 
 
 def words(response) -> str:
@@ -65,8 +70,8 @@ def test_each_answer_stands_with_its_reason_and_its_suspicion(client, answer, he
     assert f'data-answer="{answer}"' in response.text
     assert headline in shown
     assert why in shown
-    assert "operating point 40.0%" in shown
-    assert "referred from 30.0% to 50.0%" in shown
+    assert "operating point 40.0 %" in shown
+    assert "referred from 30.0 % to 50.0 %" in shown
     assert "refused above 0.100" in shown
     assert "Model 0.1.0, float32, 2026-11-23" in shown
 
@@ -99,7 +104,7 @@ def test_the_page_answers_as_the_library_does(client, predictor):
         shown = words(send(client, content))
         assert decision.headline in shown
         assert decision.sentence in shown
-        assert f"Suspicion {percent(decision.suspicion)}" in shown
+        assert f"Suspicion {chance(decision.suspicion)}" in shown
 
 
 @pytest.mark.parametrize(
@@ -120,8 +125,18 @@ def test_several_slices_are_answered_one_below_the_other(client):
 
 
 def test_only_a_synthetic_model_carries_the_banner(client):
+    def is_hidden(client) -> bool:
+        (banner,) = re.findall(r'<aside class="note synthetic"[^>]*>', client.get("/").text)
+        return banner.endswith(" hidden>")
+
     assert "learnt from synthetic slices" in words(client.get("/"))
-    assert "learnt from synthetic" not in words(page_app(synthetic=False).test_client().get("/"))
+    assert not is_hidden(client)
+    assert is_hidden(page_app(synthetic=False).test_client())
+
+
+def test_who_tries_a_sample_on_a_model_of_real_slices_is_told_that_it_may_be_refused(client):
+    assert "may rightly refuse them" in words(page_app(synthetic=False).test_client().get("/"))
+    assert "may rightly refuse them" not in words(client.get("/"))
 
 
 def test_what_the_audit_warned_of_stands_above_the_form(client):
@@ -144,7 +159,7 @@ def test_neither_a_class_nor_a_file_name_can_write_html():
     [
         (b"text", 415, "This file type is not read", "Save the slice as PNG"),
         (b"", 422, "This picture cannot be used", "The file is empty"),
-        (b"\x89PNG\r\n\x1a\nbroken", 422, "This picture cannot be used", "Export the whole slice again"),
+        (b"\x89PNG\r\n\x1a\nbroken", 422, "This picture cannot be used", "can be read. Export the whole slice again"),
     ],
 )
 def test_an_error_is_on_the_page_in_words_with_the_fix(client, content, status, headline, fix):
@@ -187,11 +202,34 @@ def test_without_a_model_every_page_says_how_to_train_one(client_without_model):
         assert "<form" not in response.text
 
 
-@pytest.mark.parametrize(
-    ("share", "shown"), [(1.0, "> 99.9%"), (0.9991, "> 99.9%"), (0.934, "93.4%"), (0.0005, "< 0.1%"), (0.0, "< 0.1%")]
-)
-def test_a_probability_is_never_shown_as_certainty(share, shown):
-    assert percent(share) == shown
+def test_a_probability_is_never_shown_as_certainty(client):
+    shown = words(send(client, chest(40)))
+    assert "Suspicion under 0.1 %" in shown
+    assert "The suspicion of under 0.1 % lies below" in shown
+
+
+def test_a_position_of_0_mm_is_shown_and_none_is_not(client):
+    for position, shown in ((0.0, "slice.dcm 0.0 mm"), (-12.5, "slice.dcm −12.5 mm")):
+        (content,) = series([GREYS["clear"]], start=position)
+        assert shown in words(send(client, content, name="slice.dcm"))
+    assert not re.search(r"\d mm", words(send(client, chest(GREYS["clear"]))))
+
+
+def test_a_model_that_took_over_meanwhile_is_not_named_beside_the_answer_of_the_old(client, monkeypatch):
+    """The page is about the model that answered, whichever is served when it is written."""
+    old, new = (ServedModel(Resources.of(client.application.config), model) for model in models("1.0", "2.0"))
+    client.application.extensions[EXTENSION] = Champion(old)
+    judge = pages.judge_uploads
+
+    def overtaken(*arguments, **options):
+        client.application.extensions[EXTENSION] = Champion(new)
+        return judge(*arguments, **options)
+
+    monkeypatch.setattr(pages, "judge_uploads", overtaken)
+    response = send(client, chest(GREYS["clear"]))
+    assert "Model 1.0, float32" in words(response)
+    assert "2.0, float32" not in response.text
+    assert "2.0, float32" in client.get("/").text
 
 
 # Samples
@@ -233,8 +271,8 @@ def test_the_cards_work_from_the_metadata_alone(client):
         "Model card",
         "Data card",
         "not a medical device",
-        "40.0%",
-        "30.0% and 50.0%",
+        "40.0 %",
+        "30.0 % and 50.0 %",
         "further than 0.100 from the 480 training slices",
         "24 independent groups",
         "Chosen on few groups: read it with care.",
@@ -244,6 +282,13 @@ def test_the_cards_work_from_the_metadata_alone(client):
         "224 × 224 pixels",
     ):
         assert expected in shown
+
+
+def test_a_share_that_was_counted_may_be_all_or_nothing(client):
+    tested = {"sensitivity": {"value": 1.0, "interval": None}, "referred": {"value": 0.0, "interval": None}}
+    shown = words(page_app(metrics={"operating_point": {"test": tested}}).test_client().get("/about"))
+    assert "Test: sensitivity 100.0 %" in shown
+    assert "Test: referred 0.0 %" in shown
 
 
 def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
@@ -257,10 +302,10 @@ def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
         "Matthews correlation: one class was never predicted.",
         "normal 0.500 (0.000 to 1.000) 0.893 undefined 2",
         "30 slices in 28 independent groups",
-        "93.0% (80.0% to 100.0%)",
+        "93.0 % (80.0 % to 100.0 %)",
         "0.081 before, 0.034 after",
         "natural pictures 23 of 24",
-        "hits the mass in 97.0% of 60 slices",
+        "hits the mass in 97.0 % of 60 slices",
         "It is not worse than the champion.",
         "float32: faster",
         "few groups",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import logging
 import struct
@@ -256,14 +257,39 @@ def test_each_frame_of_a_multi_frame_file_is_judged(predictor, client):
     few = create_app(predictor, {"MAX_SLICES": 2}).test_client()
     response = send(few, content)
     assert response.status_code == 422
-    assert "3 frames; at most 2" in response.get_json(force=True)["detail"]
+    assert "3 frames; export it as files of at most 2 each" in response.get_json(force=True)["detail"]
+
+
+def test_frames_beyond_the_limit_are_to_be_sent_separately(predictor, bright):
+    dataset = dataset_of(phantom_hounsfield()[::4, ::4].copy())
+    dataset.NumberOfFrames = 3
+    dataset.PixelData = 3 * dataset.PixelData
+    client = create_app(predictor, {"MAX_SLICES": 4}).test_client()
+    contents = [bright, bright, written(dataset)]
+    items = client.post(URL, data={"file": [(io.BytesIO(content), "x") for content in contents]}).json["predictions"]
+    assert ["error" in item for item in items] == [False] * 4 + [True]
+    assert items[4]["error"]["detail"] == "More than 4 slices were sent. Send the rest separately."
+
+
+def test_slices_of_one_series_share_a_key_in_every_answer_and_those_of_two_do_not(client, bright):
+    contents = [dicom_slice(5.0), bright, dicom_slice(3.0, "9.9"), dicom_slice(1.0), dicom_slice(1.0, None)]
+    data = {"file": [(io.BytesIO(content), "x.dcm") for content in contents]}
+    items = sorted(client.post(URL, data=data).json["predictions"], key=lambda item: item["file"])
+    one, none, other, same, unnamed = (item["series"] for item in items)
+    assert one == same != other
+    assert none is unnamed is None
+    (again,) = send(client, dicom_slice(7.0)).json["predictions"]
+    assert again["series"] == one
 
 
 def test_no_uid_is_answered_or_logged(client, caplog):
     caplog.set_level(logging.DEBUG)
-    response = send(client, dicom_slice(1.0, "1.2.826.0.1.77777"))
+    uid = "1.2.826.0.1.77777"
+    response = send(client, dicom_slice(1.0, uid))
     assert response.status_code == 200
     assert "77777" not in response.text + caplog.text
+    # Nor what anybody could make of the UID who has a list of UIDs.
+    assert response.json["predictions"][0]["series"] != hashlib.blake2b(uid.encode(), digest_size=8).hexdigest()
 
 
 # --- Parity -----------------------------------------------------------------------------------------------------------

@@ -136,15 +136,15 @@ def page_model(classes: Sequence[str] = CLASSES, **facts: object) -> bytes:
     return model.SerializeToString()
 
 
-def series(greys: Sequence[int], millimetres: float = 5.0) -> list[bytes]:
-    """DICOM files of one series, one chest for each grey, from below upwards."""
+def series(greys: Sequence[int], millimetres: float = 5.0, start: float = -200.0, number: int = 7) -> list[bytes]:
+    """DICOM files of series ``number``, one chest for each grey, from ``start`` upwards."""
     return [
         ct_file(
             np.rint(drawn(grey) * (1500.0 / 255.0) - 1350.0).astype(np.int16),
             intercept=-2000.0,
-            SeriesInstanceUID="1.2.826.0.1.3680043.10.5.7",
+            SeriesInstanceUID=f"1.2.826.0.1.3680043.10.5.{number}",
             ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-            ImagePositionPatient=[-150.0, -150.0, -200.0 + millimetres * index],
+            ImagePositionPatient=[-150.0, -150.0, start + millimetres * index],
         )
         for index, grey in enumerate(greys)
     ]
