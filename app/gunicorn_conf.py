@@ -105,6 +105,8 @@ class PatientWorker(ThreadWorker):
     not parse into its log.
     """
 
+    wsgi: Callable[..., Iterable[bytes]]
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._exchanges: dict[TConn, Exchange] = {}
@@ -115,7 +117,7 @@ class PatientWorker(ThreadWorker):
     def load_wsgi(self) -> None:
         """Load the app, and watch what goes in and out of it."""
         super().load_wsgi()
-        app: Callable[..., Iterable[bytes]] = self.wsgi
+        app = self.wsgi
 
         def watched(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
             exchange: Exchange = self._here.exchange
