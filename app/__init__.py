@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     # All requests together.
     "MAX_REQUESTS": 32,
     "MAX_BYTES_AT_ONCE": 256 * MEBIBYTE,
+    "CLIENT_SHARE": 0.75,
     "JUDGED_AT_ONCE": 2,
     "BATCH": 2,
     # One client.
@@ -49,9 +50,10 @@ option                 meaning
 ``MAX_ENTRIES``         files of one zip
 ``MAX_UNPACKED_BYTES``  bytes that the zips of one request unpack to
 ``MAX_SLICES``          slices of one request, those in zips and in multi-frame files counted
-``REQUEST_SECONDS``     time for judging what one request sent
+``REQUEST_SECONDS``     time for judging what one request sent; what is not judged by then is to be sent again
 ``MAX_REQUESTS``        requests with a body at a time; one more is told to come again (503)
 ``MAX_BYTES_AT_ONCE``   bytes of their bodies together
+``CLIENT_SHARE``        share of these two that one client address may take
 ``JUDGED_AT_ONCE``      pictures held decoded at a time
 ``BATCH``               slices of one run of the model
 ``RATE_PER_SECOND``     requests of one client address in the long run, 0 for any number; beyond: 429

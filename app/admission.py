@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 import math
@@ -18,8 +19,10 @@ from app.metrics import Metrics
 _UNLIMITED = frozenset({"static", "api.healthz", "api.readyz", "api.metrics"})
 """What a monitor asks for however often it likes, and costs nothing."""
 
-_GUARDED = frozenset({"api.predictions", "api.model"})
-"""What the token guards: the API. The page has no users; put a proxy with a login before it where it needs one."""
+_GUARDED = frozenset({"api.predictions", "api.model", "pages.classify"})
+"""What the token guards: all that judges, and the model. Without JavaScript a browser asks for it as a password."""
+
+_REALM = "lung-tumor"
 
 _MOST_CLIENTS = 10_000
 
@@ -59,45 +62,55 @@ class Room:
     Args:
         requests: most of them.
         size: most bytes that their bodies may have together; a larger one is let in alone.
+        share: of both, what one client may take, 0 to 1, so that it leaves room for others.
     """
 
-    def __init__(self, requests: int, size: int) -> None:
+    def __init__(self, requests: int, size: int, share: float) -> None:
         self._requests = requests
         self._size = size
+        self._share = share
         self._lock = threading.Lock()
-        self._sizes: list[int] = []
+        self._bodies: list[tuple[str, int]] = []
 
     @property
     def taken(self) -> int:
         """Requests under way."""
-        return len(self._sizes)
+        return len(self._bodies)
 
-    def enter(self, size: int) -> bool:
-        """Take room for a body; whether there was some."""
+    def enter(self, client: str, size: int) -> bool:
+        """Take room for a client's body; whether there was some."""
         with self._lock:
-            fits = not self._sizes or sum(self._sizes) + size <= self._size
-            if len(self._sizes) >= self._requests or not fits:
+            everyones = [taken for _, taken in self._bodies]
+            own = [taken for whose, taken in self._bodies if whose == client]
+            if not _fits(everyones, size, self._requests, self._size):
                 return False
-            self._sizes.append(size)
+            if not _fits(own, size, self._share * self._requests, self._share * self._size):
+                return False
+            self._bodies.append((client, size))
             return True
 
-    def leave(self, size: int) -> None:
+    def leave(self, client: str, size: int) -> None:
         """Give it back."""
         with self._lock:
-            self._sizes.remove(size)
+            self._bodies.remove((client, size))
+
+
+def _fits(sizes: list[int], size: int, requests: float, most: float) -> bool:
+    return not sizes or (len(sizes) + 1 <= requests and sum(sizes) + size <= most)
 
 
 def register(app: Flask, metrics: Metrics) -> Room:
     """Look at every request before its body is read."""
     config = app.config
     rate = RateLimit(float(config["RATE_PER_SECOND"]), int(config["RATE_BURST"]))
-    room = Room(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]))
+    room = Room(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]), float(config["CLIENT_SHARE"]))
     token = str(config["TOKEN"] or "")
 
     def admit() -> None:
         if request.endpoint in _UNLIMITED:
             return
-        wait = rate.seconds_to_wait(client_of(request.remote_addr), time.monotonic())
+        client = client_of(request.remote_addr)
+        wait = rate.seconds_to_wait(client, time.monotonic())
         if wait > 0.0:
             metrics.count("turned_away", reason="rate")
             raise TooManyRequests(
@@ -105,17 +118,14 @@ def register(app: Flask, metrics: Metrics) -> Room:
             )
         if token and request.endpoint in _GUARDED and not _is_allowed(request.headers.get("Authorization", ""), token):
             metrics.count("turned_away", reason="token")
-            raise Unauthorized(
-                "Send the header `Authorization: Bearer TOKEN` with the token that the operator gave you.",
-                www_authenticate=WWWAuthenticate("bearer", {"realm": "lung-tumor"}),
-            )
+            raise _unauthorized()
         if request.method == "POST":
-            _take(room, metrics, int(config["MAX_CONTENT_LENGTH"]))
+            _take(room, metrics, client, int(config["MAX_CONTENT_LENGTH"]))
 
     def let_go(_: BaseException | None) -> None:
         taken = g.pop("room_taken", None)
         if taken is not None:
-            room.leave(taken)
+            room.leave(*taken)
 
     app.before_request(admit)
     app.teardown_request(let_go)
@@ -133,19 +143,33 @@ def client_of(address: str | None) -> str:
     return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
 
 
-def _take(room: Room, metrics: Metrics, largest: int) -> None:
+def _take(room: Room, metrics: Metrics, client: str, largest: int) -> None:
     length = request.content_length
     # In chunks, or too long and about to be refused: never held beyond the limit.
     size = largest if length is None else min(length, largest)
-    if not room.enter(size):
+    if not room.enter(client, size):
         metrics.count("turned_away", reason="busy")
         raise ServiceUnavailable("The server has as much to do as it can. Try again in a few seconds.", retry_after=2)
-    g.room_taken = size
+    g.room_taken = client, size
+
+
+def _unauthorized() -> Unauthorized:
+    """How to say who one is: a browser asks a person only where the challenge is Basic; the page's script has its own way."""
+    if request.endpoint == "pages.classify":
+        words = "This server wants a token. Enter the one that the operator gave you as password, with any name."
+        return Unauthorized(words, www_authenticate=WWWAuthenticate("basic", {"realm": _REALM, "charset": "UTF-8"}))
+    words = "Send the header `Authorization: Bearer TOKEN` with the token that the operator gave you."
+    return Unauthorized(words, www_authenticate=WWWAuthenticate("bearer", {"realm": _REALM}))
 
 
 def _is_allowed(header: str, token: str) -> bool:
     scheme, _, given = header.partition(" ")
-    # In constant time: how long a comparison takes must not tell how much of a guess was right.
     # Headers arrive as Latin-1, whatever they are.
-    right = hmac.compare_digest(given.strip().encode("latin-1", "replace"), token.encode())
-    return right and scheme.lower() == "bearer"
+    sent = given.strip().encode("latin-1", "replace")
+    if scheme.lower() == "basic":
+        try:
+            sent = base64.b64decode(sent, validate=True).partition(b":")[2]
+        except ValueError:
+            return False
+    # In constant time: how long a comparison takes must not tell how much of a guess was right.
+    return hmac.compare_digest(sent, token.encode()) and scheme.lower() in ("basic", "bearer")

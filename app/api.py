@@ -27,7 +27,7 @@ from app.metrics import CONTENT_TYPE
 from app.model import ServedModel, served_model
 from app.prediction import Item, judge_uploads
 from app.problems import problem_response
-from app.uploads import uploaded
+from app.uploads import too_slow, uploaded
 
 NOTICE = "Research use only. Not a medical device."
 
@@ -43,8 +43,9 @@ def predictions() -> Response:
 
     Answers 200 with ``{"model", "notice", "predictions"}``; ``predictions`` holds :meth:`Item.to_dict` of each slice, in
     the order sent, but slices of one DICOM series together and by position. A slice that could not be judged has an
-    ``error``, so that one bad file of a series does not take the answers of the others. Where none could be judged, the
-    answer is problem+json: its status is 413, 415 or 422 if all share it, else 422; ``errors`` holds them one by one.
+    ``error``, so that one bad file of a series does not take the answers of the others; 503 where the time was up, so that
+    it may be sent again. Where none could be judged, the answer is problem+json: its status is 503 if one of them was not
+    reached, 413, 415 or 422 if all share it, else 422; ``errors`` holds them one by one.
 
     Other problems: 400 no file, 401 no token, 413 too many files or bytes, 415 no form, 429 too many requests, 503 no
     model or too much to do.
@@ -86,10 +87,7 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Whether there is a model, loaded and tried, and which."""
-    served = served_model()
-    if served.predictor is None:
-        return problem_response(ServiceUnavailable(served.reason))
-    return jsonify(status="ready", model=brief(served))
+    return jsonify(status="ready", model=brief(served_model()))
 
 
 @blueprint.get("/metrics")
@@ -123,5 +121,7 @@ def _none_usable(items: Sequence[Item]) -> Response:
     status, detail = next(iter(details))
     if len(details) > 1:
         detail = f"None of the {len(errors)} files could be used; `errors` says why for each, in the order sent."
+    if 503 in statuses:
+        return problem_response(ServiceUnavailable(detail, retry_after=too_slow().retry_after), errors=errors)
     common: type[HTTPException] = default_exceptions[status] if len(statuses) == 1 else UnprocessableEntity
     return problem_response(common(detail), errors=errors)

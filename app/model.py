@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -32,6 +31,9 @@ EXTENSION = "served_model"
 
 NO_MODEL = "No model has been trained here yet. Train one with `make run`; it is served from then on."
 BAD_MODEL = "The model file cannot be used; the server's log says why. Train a new one with `make run`."
+
+RETRY_SECONDS = 30
+"""When to ask again a server that has no model."""
 
 _LOOK_SECONDS = 1.0
 """A model file is looked at no more often than this."""
@@ -85,7 +87,7 @@ class ServedModel:
             ServiceUnavailable: there is none.
         """
         if self.predictor is None:
-            raise ServiceUnavailable(self.reason)
+            raise ServiceUnavailable(self.reason, retry_after=RETRY_SECONDS)
         return self.predictor
 
 
@@ -141,12 +143,20 @@ class Champion:
         if self._load is None or time.monotonic() - self._looked < _LOOK_SECONDS:
             return self._current
         if self._busy.acquire(blocking=False):
-            self._looked = time.monotonic()
-            found = self._stamp()
-            if found in (None, self._seen):
-                self._busy.release()
-            else:
-                threading.Thread(target=self._replace, args=(self._load, found), name="new model", daemon=True).start()
+            started = False
+            try:
+                self._looked = time.monotonic()
+                found = self._stamp()
+                if found not in (None, self._seen):
+                    arguments = self._load, found
+                    threading.Thread(target=self._replace, args=arguments, name="new model", daemon=True).start()
+                    started = True
+            # A thread may not start, where there are too many; the next request looks again.
+            except Exception:
+                log.exception("the model file cannot be looked at")
+            finally:
+                if not started:
+                    self._busy.release()
         return self._current
 
     def _replace(self, load: Callable[[], ServedModel], found: object) -> None:
@@ -159,6 +169,8 @@ class Champion:
                 self._current = loaded
             else:
                 log.warning("the model file was replaced by one that cannot be used; the old model stays")
+        except Exception:
+            log.exception("the new model file cannot be loaded")
         finally:
             self._seen = found
             self._busy.release()
@@ -213,18 +225,14 @@ def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resou
         log.warning("no served model at %s; train one with `make run`", path)
         return ServedModel(resources, None, reason=NO_MODEL)
     try:
-        before = _stamp(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        pinned = resources.config["MODEL_SHA256"]
-        if pinned and digest != pinned.lower():
-            raise ValueError(f"LUNG_TUMOR_MODEL_SHA256 expects a model of digest {pinned}, received {digest}")
         predictor = dataset.load()
-        if _stamp(path) != before:
-            raise ValueError(f"{path} changed while it was read")
+        pinned = resources.config["MODEL_SHA256"]
+        if pinned and predictor.digest != pinned.lower():
+            raise ValueError(f"LUNG_TUMOR_MODEL_SHA256 expects a model of digest {pinned}, received {predictor.digest}")
         check(predictor)
     # ONNX Runtime's errors share no narrower base; whatever is wrong with the model, the page has to say it.
-    except Exception:
-        log.exception("the served model cannot be used")
+    except Exception as error:
+        # The reason stands here, since the log leaves out what exceptions say; no patient is in a model file.
+        log.exception("the served model cannot be used: %s", error)
         return ServedModel(resources, None, reason=BAD_MODEL)
-    return ServedModel(resources, predictor, digest)
+    return ServedModel(resources, predictor, predictor.digest)

@@ -14,7 +14,7 @@ picture is not like those that the model learnt from. Uploads stay in memory for
 Research use only. Not a medical device."""
 
 _PROBLEMS = {
-    "400": "No file was sent, or the form is broken.",
+    "400": "No file was sent, the form is broken, or the body broke off.",
     "401": "The token is missing or wrong. Only where the operator set one.",
     "404": "There is nothing at this address.",
     "405": "The address does not take this method.",
@@ -23,7 +23,7 @@ _PROBLEMS = {
     "422": "No file holds a slice that can be judged; `errors` says why for each.",
     "429": "Too many requests from one address; `Retry-After` says when to come again.",
     "500": "The server failed.",
-    "503": "There is no model, or as much to do as can be done; `Retry-After` says when to come again.",
+    "503": "There is no model, as much to do as can be done, or no time for any slice; `Retry-After` says when to come again.",
 }
 
 
@@ -95,7 +95,8 @@ def _predictions() -> Schema:
         "operationId": "judgeSlices",
         "summary": "Judge slices",
         "description": "Answers in the order sent; slices of one DICOM series stand together, by position. A slice that "
-        "cannot be judged has an `error` and does not take the answers of the others.",
+        "cannot be judged has an `error` and does not take the answers of the others; where its status is 503, there was no "
+        "time for that slice: send it again.",
         "security": [{}, {"bearer": []}],
         "parameters": [images],
         "requestBody": {

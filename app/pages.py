@@ -9,7 +9,7 @@ from flask import Blueprint, current_app, render_template, request
 from markupsafe import Markup
 from werkzeug.exceptions import BadRequest
 
-from app.model import ServedModel, served_model
+from app.model import RETRY_SECONDS, ServedModel, served_model
 from app.prediction import Item, judge_uploads
 from app.samples import FOLDER, SAMPLES
 from app.uploads import uploaded
@@ -46,36 +46,45 @@ FIGURES = (
 blueprint = Blueprint("pages", __name__)
 
 
+Page = tuple[str, int, dict[str, str]]
+"""Text, status and headers."""
+
+
 @blueprint.get("/")
-def index() -> tuple[str, int]:
+def index() -> Page:
     """The empty form, or how to train a model where there is none."""
     served = served_model()
-    return _render(served), 200 if served.predictor else 503
+    return _page(_render(served), 200 if served.predictor else 503)
 
 
 @blueprint.post("/")
-def classify() -> tuple[str, int]:
+def classify() -> Page:
     """The answer for each slice of an upload, below them the form for the next."""
     served = served_model()
     served.require()
     items = judge_uploads(_sent(), served, images=True)
-    errors = [item.error for item in items if item.error]
-    return _render(served, items), errors[0]["status"] if len(errors) == len(items) else 200
+    errors = [item.error["status"] for item in items if item.error]
+    status = 200 if len(errors) < len(items) else 503 if 503 in errors else errors[0]
+    return _page(_render(served, items), status)
 
 
 @blueprint.get("/about")
-def about() -> tuple[str, int]:
+def about() -> Page:
     """Model card and data card, from what the model says of itself."""
     served = served_model()
     model = served.predictor.metadata if served.predictor else None
     page = render_template("about.html", model=model, no_model=served.reason, figures=FIGURES)
-    return page, 200 if model else 503
+    return _page(page, 200 if model else 503)
 
 
 def render_problem(status: int, detail: str) -> str:
     """The page that says what went wrong and what to do, with the form to try again."""
     headline = HEADLINES.get(status, "Something went wrong")
     return _render(served_model(), problem={"headline": headline, "detail": detail})
+
+
+def _page(text: str, status: int) -> Page:
+    return text, status, {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
 
 
 def _sent() -> list[tuple[str, bytes]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import re
 import secrets
@@ -12,12 +11,11 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 from werkzeug.exceptions import (
     HTTPException,
     RequestEntityTooLarge,
@@ -29,7 +27,7 @@ from werkzeug.exceptions import (
 from app.model import ServedModel
 from app.pictures import evidence_overlay, png_uri
 from app.problems import problem
-from app.uploads import WRONG_TYPE, Upload, unpacked
+from app.uploads import WRONG_TYPE, Upload, too_slow, unpacked
 from lung_tumor.answers import Answer, Decision, decide
 from lung_tumor.dicom import is_dicom
 from lung_tumor.dicom_frames import split_frames
@@ -39,16 +37,13 @@ from lung_tumor.imaging import Pixels, decode, prepare
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.predictor import Judged
 
-_SIGNATURES = {"PNG": b"\x89PNG\r\n\x1a\n", "JPEG": b"\xff\xd8\xff"}
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""First bytes of PNG and JPEG."""
 
 MAX_SIDE = 4096
 """Longest side that is judged, in pixels: eight times a CT slice's, so that no upload takes minutes or gigabytes."""
 
-_SCAN, _MOST_SCANS = b"\xff\xda", 100
-"""What begins a scan of a JPEG, and how many there may be: a progressive one has about ten."""
-
 _LARGE_PIXELS = 2048 * 2048
-_LARGE_BYTES = 8 * 2**20
 """From here on pictures are decoded one at a time."""
 
 _SERIES_KEY = secrets.token_bytes(16)
@@ -119,8 +114,9 @@ class _Waiting(NamedTuple):
 def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images: bool = False) -> list[Item]:
     """Decode, prepare and judge uploads, with the same ``imaging`` functions as training.
 
-    One bad file does not take the others' answers. A zip is judged file by file; slices of one DICOM series stand
-    together, at the place of the first, in the order of their position.
+    One bad file does not take the others' answers, nor does the end of ``REQUEST_SECONDS``: what is not judged by then has
+    a 503 for its error. A zip is judged file by file; slices of one DICOM series stand together, at the place of the first,
+    in the order of their position.
 
     Args:
         files: what the client calls each file, and its content: PNG, JPEG, DICOM or a zip of such.
@@ -128,7 +124,7 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         images: whether to add pictures.
 
     Raises:
-        ServiceUnavailable: there is no model, or there is too much to do within ``REQUEST_SECONDS``.
+        ServiceUnavailable: there is no model.
     """
     predictor = model.require()
     resources = model.resources
@@ -143,13 +139,10 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
     try:
         for upload, place, found in _prepared_each(files, model, until):
-            if time.monotonic() > until:
-                raise _too_slow()
             items.append(_placed(upload, place))
             places.append(place)
             if isinstance(found, HTTPException):
-                items[-1] = Item(upload.name, upload.file, error=problem(found))
-                resources.metrics.count("unusable_files", status=str(found.code))
+                items[-1] = _unusable(items[-1], found)
                 continue
             waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
             while len(waiting) >= _AHEAD:
@@ -162,6 +155,8 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
     for item in items:
         if item.error is None:
             resources.metrics.count("answers", answer=item.answer)
+        else:
+            resources.metrics.count("unusable_files", status=str(item.error["status"]))
     return [items[index] for index in _order(places)]
 
 
@@ -169,9 +164,10 @@ def _prepared_each(
     files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
 ) -> Iterator[tuple[Upload, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices = _slices(files, model.resources.config)
+    slices = _slices(files, model.resources.config, until)
     while True:
-        with _held(model.resources.turns, until):
+        # Without a turn the time is up, and nothing is unpacked or decoded any more.
+        with _turn(model.resources.turns, until):
             upload = next(slices, None)
             if upload is None:
                 return
@@ -185,10 +181,10 @@ def _prepared_each(
         yield upload._replace(content=b""), place, found
 
 
-def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any]) -> Iterator[Upload]:
+def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
     """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
     left = most = int(config["MAX_SLICES"])
-    for upload in unpacked(files, config):
+    for upload in unpacked(files, config, until):
         for part in _frames(upload, most):
             left -= 1
             if left < 0:
@@ -214,65 +210,61 @@ def _frames(upload: Upload, most: int) -> list[Upload]:
 
 
 @contextmanager
-def _held(turn: threading.Semaphore | threading.Lock, until: float) -> Iterator[None]:
-    """A turn, if it comes before the request's time is up."""
-    if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
-        raise _too_slow()
+def _turn(turns: threading.Semaphore | threading.Lock, until: float) -> Iterator[bool]:
+    """A turn, and whether it came before the request's time was up."""
+    came = turns.acquire(timeout=max(0.0, until - time.monotonic()))
     try:
-        yield
+        yield came
     finally:
-        turn.release()
+        if came:
+            turns.release()
+
+
+@contextmanager
+def _alone(model: ServedModel, until: float) -> Iterator[None]:
+    """The one turn for large pictures.
+
+    Raises:
+        ServiceUnavailable: it did not come before the request's time was up.
+    """
+    with _turn(model.resources.large, until) as came:
+        if not came:
+            raise too_slow()
+        yield
 
 
 def _prepared(content: bytes, model: ServedModel, until: float) -> Pixels | HTTPException:
     options = model.require().metadata.preparation
+
+    def hold(width: int, height: int) -> AbstractContextManager[object]:
+        if max(width, height) > MAX_SIDE:
+            raise SliceError(f"the picture is {width}x{height} pixels; no side may be longer than {MAX_SIDE}")
+        return _alone(model, until) if width * height > _LARGE_PIXELS else nullcontext()
+
+    if not content:
+        return UnprocessableEntity("The file is empty. Export the slice again and send the new file.")
+    if not content.startswith(_SIGNATURES) and not is_dicom(content):
+        return UnsupportedMediaType(WRONG_TYPE)
     try:
-        large = _check(content)
-        with _held(model.resources.large, until) if large else nullcontext():
-            decoded = decode(content, options.dicom_window)
-            return prepare(decoded.pixels, options, decoded.strokes)
+        decoded = decode(content, options.dicom_window, hold)
+        prepared = prepare(decoded.pixels, options, decoded.strokes)
     except SliceError as error:
         return UnprocessableEntity(_sentence(str(error)))
-    except (UnprocessableEntity, UnsupportedMediaType) as error:
+    except ServiceUnavailable as error:
         return error
+    return prepared if time.monotonic() <= until else too_slow()
 
 
-def _check(content: bytes) -> bool:
-    """Whether decoding it takes much memory, as far as its header says before anything is decoded.
-
-    Raises:
-        UnsupportedMediaType: it is not PNG, JPEG or DICOM, whatever its name says.
-        UnprocessableEntity: it is empty, or larger than is judged.
-    """
-    if not content:
-        raise UnprocessableEntity("The file is empty. Export the slice again and send the new file.")
-    if is_dicom(content):
-        return len(content) > _LARGE_BYTES
-    if not content.startswith(tuple(_SIGNATURES.values())):
-        raise UnsupportedMediaType(WRONG_TYPE)
-    # Each scan of a progressive JPEG goes over the whole picture again, and nothing can stop the decoder on its way.
-    if content.startswith(_SIGNATURES["JPEG"]) and content.count(_SCAN) > _MOST_SCANS:
-        raise UnprocessableEntity(
-            "The JPEG has far more scans than any picture needs. Save the slice as PNG and send that."
-        )
-    try:
-        with Image.open(io.BytesIO(content), formats=tuple(_SIGNATURES)) as picture:
-            width, height = picture.size
-    except Exception:  # noqa: BLE001 - decode() meets the same hostile bytes next, and has the words for them.
-        return False
-    if max(width, height) > MAX_SIDE:
-        raise UnprocessableEntity(
-            f"The picture is {width}x{height} pixels; no side may be longer than {MAX_SIDE}. "
-            "Export the slice at its own size, often 512x512, and send that file."
-        )
-    return width * height > _LARGE_PIXELS
+def _unusable(item: Item, error: HTTPException) -> Item:
+    return replace(item, series=None, position=None, error=problem(error))
 
 
 def _answered(item: Item, job: _Waiting, metadata: ModelMetadata, until: float, images: bool) -> Item:
     try:
         judged = job.answer.result(max(0.0, until - time.monotonic()))
     except TimeoutError:
-        raise _too_slow() from None
+        job.answer.cancel()
+        return _unusable(item, too_slow())
     (decision,) = decide(judged.probabilities, judged.distances, metadata)
     point, rule = metadata.operating_point, metadata.novelty
     assert point is not None and rule is not None  # noqa: S101, PT018 - decide() looked
@@ -329,11 +321,6 @@ def _order(places: Sequence[Place | None]) -> list[int]:
 def _number(value: float | np.floating[Any]) -> float | None:
     """Six digits; what is no number has no place in JSON."""
     return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _too_slow() -> ServiceUnavailable:
-    words = "There is more to do than fits into one request now. Send fewer slices at a time, or try again later."
-    return ServiceUnavailable(words, retry_after=5)
 
 
 def _sentence(reason: str) -> str:

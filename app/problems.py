@@ -8,9 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import HTTPException
-
-from app.uploads import read_on
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -31,7 +29,6 @@ def register(app: Flask, render_page: Callable[[int, str], str]) -> None:
     """
 
     def answer(error: HTTPException) -> Response:
-        read_on()
         if request.path.startswith(_FOR_PROGRAMS):
             return problem_response(error)
         return _response(error, render_page(error.code or 500, _detail(error)), "text/html; charset=utf-8")
@@ -59,6 +56,8 @@ def _response(error: HTTPException, body: str, content_type: str) -> Response:
 def _detail(error: HTTPException) -> str:
     if error.code in _OWN_WORDS:
         return _OWN_WORDS[error.code]
+    if isinstance(error, ClientDisconnected):
+        return "The upload broke off or came too slowly. Send it again, fewer files at a time."
     if error.code == 413 and error.description == type(error).description:
         mebibytes = current_app.config["MAX_CONTENT_LENGTH"] / 2**20
         files = current_app.config["MAX_FILES"]

@@ -17,7 +17,7 @@ _POLICY = "; ".join(
     )
 )
 
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -25,11 +25,12 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+"""What every answer carries, whoever gives it."""
 
 
 def harden(response: Response) -> Response:
     """Add the headers; nothing but the static files may be kept by a browser or a proxy."""
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
     if request.endpoint != "static":
         response.headers["Cache-Control"] = "no-store"
     return response

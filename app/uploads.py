@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
@@ -13,6 +13,7 @@ from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
     RequestEntityTooLarge,
+    ServiceUnavailable,
     UnprocessableEntity,
     UnsupportedMediaType,
 )
@@ -75,23 +76,32 @@ def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
     return [(str(file.filename), file.read()) for file in files]
 
 
-def unpacked(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any]) -> Iterator[Upload]:
+def unpacked(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
     """The files, and in place of each zip what it holds; one is unpacked at a time, and none to the disk.
 
     Args:
         files: name and content, as uploaded.
         config: ``MAX_ENTRIES`` of a zip, ``MAX_UNPACKED_BYTES`` of all zips together, ``MAX_CONTENT_LENGTH`` of one file.
+        until: when the request's time is up, by the monotonic clock; files have no content from then on.
     """
     left = [int(config["MAX_UNPACKED_BYTES"])]
     for index, (name, content) in enumerate(files):
         # A zip may hide in the 128 bytes before a DICOM file's prefix; it is read as what it says it is for us.
         if content.startswith(_ZIP) and not is_dicom(content):
-            yield from _entries(_shown(name), index, content, config, left)
+            yield from _entries(_shown(name), index, content, config, left, until)
         else:
-            yield Upload(_shown(name), index, content)
+            yield Upload(_shown(name), index, content if time.monotonic() <= until else too_slow())
 
 
-def _entries(name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int]) -> Iterator[Upload]:
+def too_slow() -> ServiceUnavailable:
+    """What a slice is answered with that is not judged before the request's time is up."""
+    words = "There is more to do than fits into one request now. Send fewer slices at a time, or try again later."
+    return ServiceUnavailable(words, retry_after=5)
+
+
+def _entries(
+    name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int], until: float
+) -> Iterator[Upload]:
     at_most = int(config["MAX_ENTRIES"])
     try:
         archive = zipfile.ZipFile(_ShortReads(content))
@@ -106,8 +116,9 @@ def _entries(name: str, index: int, content: bytes, config: Mapping[str, Any], l
         yield Upload(name, index, UnprocessableEntity("The zip holds no file. Pack the slices again."))
     else:
         for member in members:
-            content_of = _content(archive, member, int(config["MAX_CONTENT_LENGTH"]), left)
-            yield Upload(_shown(member.filename), index, content_of)
+            largest = int(config["MAX_CONTENT_LENGTH"])
+            found = _content(archive, member, largest, left) if time.monotonic() <= until else too_slow()
+            yield Upload(_shown(member.filename), index, found)
 
 
 def _is_wanted(member: zipfile.ZipInfo) -> bool:
@@ -150,16 +161,3 @@ def _shown(name: str) -> str:
     """A name that can be written anywhere: no lone surrogates or control characters, and not endless."""
     clean = "".join(letter if letter.isprintable() else "�" for letter in name[:_LONGEST_NAME])
     return clean.encode("utf-8", "replace").decode()
-
-
-def read_on() -> None:
-    """Read and forget what the client is still sending, up to four times the limit.
-
-    A client whose upload is cut off sees a broken connection in place of the answer that tells it why.
-    """
-    if "wsgi.input_terminated" not in request.environ:
-        return
-    stream, left = request.environ["wsgi.input"], 4 * int(current_app.config["MAX_CONTENT_LENGTH"])
-    with contextlib.suppress(OSError):
-        while left > 0 and (chunk := stream.read(min(left, 2**16))):
-            left -= len(chunk)

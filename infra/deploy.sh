@@ -47,7 +47,7 @@ roll_back() {
     exists "$name-previous" || return 0
     docker rename "$name-previous" "$name"
     # Not `start`: an interrupted `stop` may still be under way.
-    docker restart --time 20 "$name" >/dev/null
+    docker restart --time 80 "$name" >/dev/null
     if becomes answers "$name"; then say "rolled back"; else say "ROLLED BACK, BUT NOTHING ANSWERS"; fi
 }
 
@@ -98,7 +98,7 @@ old_image=
 if exists "$name"; then
     old_image=$(docker inspect --format '{{.Image}}' "$name")
     docker rename "$name" "$name-previous"
-    docker stop --time 20 "$name-previous" >/dev/null
+    docker stop --time 80 "$name-previous" >/dev/null
 fi
 start "$name" --network "${NETWORK:-bridge}" --publish "$port:8080"
 becomes answers "$name" || {

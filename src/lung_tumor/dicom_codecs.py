@@ -17,6 +17,7 @@ from PIL import Image
 
 from lung_tumor.dicom_elements import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, fragments
 from lung_tumor.errors import SliceError
+from lung_tumor.jpeg_2000 import check_coding, codestream
 
 NATIVE = frozenset((IMPLICIT_LITTLE, EXPLICIT_LITTLE, DEFLATED_LITTLE, EXPLICIT_BIG))
 """Transfer syntaxes that store the pixels as they are."""
@@ -48,7 +49,6 @@ _UNREADABLE = {
 
 _DAMAGED = "the DICOM file's compressed pixels are damaged; export the slice again"
 _CUT_SHORT = "the DICOM file's compressed pixels are cut short; export the slice again"
-_MOST_TILES = 1024
 _MOST_SEGMENTS = 256
 
 
@@ -89,8 +89,12 @@ def decompress(syntax: str, pixels: memoryview, frame: Frame) -> npt.NDArray[Any
     if not stream.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise SliceError(_CUT_SHORT)
     try:
-        found = _jpeg_2000_frame(stream) if syntax in _JPEG_2000 else _jpeg_frame(stream, _JPEGS.get(syntax, 0xF7))
-    except (struct.error, ValueError):
+        if syntax in _JPEG_2000:
+            stream = codestream(stream)
+            found = Frame(*check_coding(stream))
+        else:
+            found = _jpeg_frame(stream, _JPEGS.get(syntax, 0xF7))
+    except (struct.error, ValueError, IndexError):
         raise SliceError(_DAMAGED) from None
     if found[:3] != frame[:3] or found.bits > frame.bits:
         raise SliceError(
@@ -156,19 +160,6 @@ def _check_preset(stream: bytes, at: int, frame: Frame) -> None:
         or not 3 <= reset <= max(255, largest)
     ):
         raise ValueError("parameters outside the standard")
-
-
-def _jpeg_2000_frame(stream: bytes) -> Frame:
-    """Frame of a JPEG 2000 stream (ITU-T T.800, A.5.1), bare or in its file format's boxes."""
-    at = stream.index(b"\xff\x4f\xff\x51", 0, 4096)
-    right, bottom, left, top, tile_width, tile_height, tile_left, tile_top, samples, depth = struct.unpack_from(
-        ">8LHB", stream, at + 8
-    )
-    if not tile_width or not tile_height:
-        raise ValueError("empty tiles")
-    if not 1 <= -(-(right - tile_left) // tile_width) * -(-(bottom - tile_top) // tile_height) <= _MOST_TILES:
-        raise ValueError("too many tiles")
-    return Frame(right - left, bottom - top, samples, (depth & 0x7F) + 1)
 
 
 def _unpack_rle(stream: bytes, frame: Frame) -> npt.NDArray[Any]:

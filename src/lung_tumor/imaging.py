@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -22,6 +24,7 @@ from lung_tumor.dicom_window import Window, checked_window
 from lung_tumor.errors import SliceError
 from lung_tumor.intensity import Normalisation, standardise
 from lung_tumor.options import as_tuple, require_types
+from lung_tumor.picture_parts import check_parts
 from lung_tumor.strokes import fill_strokes, find_strokes
 
 Pixels = npt.NDArray[np.uint8]
@@ -127,7 +130,15 @@ class PreparationOptions:
         return dataclasses.asdict(self)
 
 
-def decode(content: bytes, dicom_window: Window = "lung") -> DecodedSlice:
+Hold = Callable[[int, int], AbstractContextManager[object]]
+"""Takes a picture's width and height, and gives what is to be held while its pixels are decoded."""
+
+
+def _nothing(_width: int, _height: int) -> AbstractContextManager[object]:
+    return nullcontext()
+
+
+def decode(content: bytes, dicom_window: Window = "lung", hold: Hold = _nothing) -> DecodedSlice:
     """Decode a picture or a DICOM slice by its content.
 
     Alpha is dropped, colour becomes luma (ITU-R 601), 16-bit and float greys are stretched linearly from their own
@@ -136,40 +147,56 @@ def decode(content: bytes, dicom_window: Window = "lung") -> DecodedSlice:
     Args:
         content: the file's bytes.
         dicom_window: :attr:`PreparationOptions.dicom_window`; of no meaning for anything but DICOM.
+        hold: asked once the header is read; whatever it raises, this raises.
 
     Raises:
         SliceError: the content is no picture, is cut short, too small, too large, blank or not greyscale-like.
     """
     if not content:
         raise SliceError("the file is empty")
-    decoded = _decode_dicom(content, dicom_window) if dicom.is_dicom(content) else _decode_picture(content)
+    decoded = _decode_dicom(content, dicom_window, hold) if dicom.is_dicom(content) else _decode_picture(content, hold)
     if int(decoded.pixels.max()) - int(decoded.pixels.min()) < 8:
         raise SliceError("the picture is blank: its grey values hardly differ")
     return decoded
 
 
-def _decode_dicom(content: bytes, window: Window) -> DecodedSlice:
+def _decode_dicom(content: bytes, window: Window, hold: Hold) -> DecodedSlice:
     header = dicom.read_header(content)
     _check_size(header.width, header.height)
-    pixels = dicom.to_window(dicom.read_slice(header), window)
+    with hold(header.width, header.height):
+        pixels = dicom.to_window(dicom.read_slice(header), window)
     return DecodedSlice(pixels, "DICOM", "MONOCHROME1" if header.inverted else "MONOCHROME2")
 
 
-def _decode_picture(content: bytes) -> DecodedSlice:
+def _decode_picture(content: bytes, hold: Hold) -> DecodedSlice:
+    check_parts(content)
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-            _check_size(*picture.size)
-            kind, mode = str(picture.format), picture.mode
-            picture.load()
-            synthetic = str(picture.info.get("Description", "")).startswith(SYNTHETIC_NOTE)
-            grey, coloured, strokes = _to_grey(picture)
-    except SliceError:
-        raise
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise SliceError(f"not a picture that can be read; use {', '.join(FORMATS)} or DICOM") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
-        raise SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})") from None
+        raise _damaged(error) from None
+    with picture:
+        _check_size(*picture.size)
+        with hold(*picture.size):
+            return _loaded(picture)
+
+
+def _loaded(picture: Image.Image) -> DecodedSlice:
+    kind, mode = str(picture.format), picture.mode
+    try:
+        picture.load()
+        synthetic = str(picture.info.get("Description", "")).startswith(SYNTHETIC_NOTE)
+        grey, coloured, strokes = _to_grey(picture)
+    except SliceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise nearly anything on hostile bytes.
+        raise _damaged(error) from None
     return DecodedSlice(grey, kind, mode, synthetic, coloured, strokes)
+
+
+def _damaged(error: Exception) -> SliceError:
+    return SliceError(f"the picture is damaged or cut short ({type(error).__name__}: {error})")
 
 
 def _check_size(width: int, height: int) -> None:

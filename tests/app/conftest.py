@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import math
 import os
 import shutil
 import socket
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,16 @@ def serve() -> Callable[..., AbstractContextManager[Server]]:
     return _serve
 
 
+@pytest.fixture
+def impatient(tmp_path: Path) -> str:
+    """A configuration that waits a second where the app's own waits ten or fifteen."""
+    own = PROJECT / "app" / "gunicorn_conf.py"
+    config = tmp_path / "impatient_conf.py"
+    patience = "HEAD_SECONDS = PATIENCE_SECONDS = 1.0\nBYTES_PER_SECOND = 2**30\n"
+    config.write_text(f"exec(compile(open({str(own)!r}).read(), {str(own)!r}, 'exec'))\n{patience}")
+    return str(config)
+
+
 @pytest.fixture(scope="session")
 def server(served_project: Path) -> Iterator[Server]:
     with _serve(served_project) as running:
@@ -138,12 +149,14 @@ def _with_model(project: Path, model: bytes) -> Path:
 
 @dataclass(frozen=True)
 class Server:
-    """A running gunicorn: where it listens, its process, and the file that takes what it logs."""
+    """A running gunicorn: where it listens, its process, the file that takes what it logs, and when it was started."""
 
     host: str
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+    started: float
+    ready_s: float = math.inf
 
     @property
     def url(self) -> str:
@@ -151,23 +164,24 @@ class Server:
 
 
 @contextmanager
-def _serve(project: Path, **variables: str) -> Iterator[Server]:
+def _serve(project: Path, config: str = "app/gunicorn_conf.py", **variables: str) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
     log = project / f"server-{port}.log"
-    command = [sys.executable, "-m", "gunicorn", "--config", "app/gunicorn_conf.py", "app:create_app()"]
+    command = [sys.executable, "-m", "gunicorn", "--config", config, "app:create_app()"]
     environment = {**os.environ, "GUNICORN_BIND": f"{host}:{port}", "LUNG_TUMOR_PROJECT": str(project), **variables}
     with (
         log.open("wb") as output,
         subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=output, stderr=output) as process,
     ):
+        server = Server(host, port, process, log, time.monotonic())
         try:
-            _wait_until_answering(Server(host, port, process, log))
-            yield Server(host, port, process, log)
+            _wait_until_answering(server)
+            yield replace(server, ready_s=time.monotonic() - server.started)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(90)
 
 
 def _wait_until_answering(server: Server, seconds: float = 60.0) -> None:

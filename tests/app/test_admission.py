@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -48,8 +49,30 @@ def test_with_the_token_the_api_answers(guarded, bright):
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs"])
-def test_the_token_guards_the_api_alone(guarded, path):
+def test_the_token_guards_nothing_that_is_only_read(guarded, path):
     assert guarded.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("data", [{}, {"sample": "mass.jpg"}])
+def test_the_pages_form_is_no_side_door(guarded, data):
+    response = guarded.post("/", data=data)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Basic realm=lung-tumor, charset=UTF-8"
+    assert "as password" in response.text
+
+
+@pytest.mark.parametrize("password", ["", "wrong", "s3cret", "s3cret-ü:x"])
+def test_with_another_password_the_form_stays_closed(guarded, bright, password):
+    assert send(guarded, bright, "/", Authorization=basic(password)).status_code == 401
+
+
+def test_a_browser_sends_the_token_as_password_to_the_form_and_to_the_api(guarded, bright):
+    for url in ("/", URL):
+        assert send(guarded, bright, url, Authorization=basic("s3cret-ü")).status_code == 200
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"anyone:{password}".encode()).decode()
 
 
 # --- Rate -------------------------------------------------------------------------------------------------------------
@@ -111,23 +134,34 @@ def test_too_many_requests_are_429_and_monitors_are_not_counted(predictor, brigh
 
 
 def test_room_is_bounded_by_number_and_by_bytes():
-    room = Room(requests=2, size=100)
-    assert room.enter(60)
-    assert not room.enter(50)
-    assert room.enter(40)
-    assert not room.enter(0)
-    room.leave(60)
+    room = Room(requests=2, size=100, share=1.0)
+    assert room.enter("a", 60)
+    assert not room.enter("b", 50)
+    assert room.enter("b", 40)
+    assert not room.enter("c", 0)
+    room.leave("a", 60)
     assert room.taken == 1
-    assert room.enter(10)
+    assert room.enter("a", 10)
 
 
 def test_a_body_larger_than_all_room_is_let_in_alone():
-    room = Room(requests=2, size=100)
-    assert room.enter(500)
-    assert not room.enter(1)
-    room.leave(500)
-    assert room.enter(1)
-    assert not room.enter(500)
+    room = Room(requests=2, size=100, share=0.5)
+    assert room.enter("a", 500)
+    assert not room.enter("b", 1)
+    room.leave("a", 500)
+    assert room.enter("b", 1)
+    assert not room.enter("a", 500)
+
+
+def test_one_client_leaves_room_for_others():
+    room = Room(requests=8, size=400, share=0.75)
+    assert [room.enter("a", 100) for _ in range(4)] == [True, True, True, False]
+    assert room.enter("b", 100)
+    room = Room(requests=8, size=400, share=0.75)
+    assert [room.enter("a", 0) for _ in range(7)] == [True] * 6 + [False]
+    assert [room.enter("b", 0) for _ in range(3)] == [True, True, False]
+    room.leave("a", 0)
+    assert room.enter("a", 0)
 
 
 def test_a_full_server_says_503_and_when_to_come_again_and_recovers(predictor, bright, monkeypatch):
@@ -135,13 +169,13 @@ def test_a_full_server_says_503_and_when_to_come_again_and_recovers(predictor, b
 
     go, inside, original = threading.Event(), threading.Semaphore(0), prediction.decode
 
-    def held(content: bytes, window: str = "lung"):
+    def held(*arguments: object):
         inside.release()
         go.wait(20)
-        return original(content, window)
+        return original(*arguments)
 
     monkeypatch.setattr(prediction, "decode", held)
-    app = create_app(predictor, {"MAX_REQUESTS": 2, "JUDGED_AT_ONCE": 2})
+    app = create_app(predictor, {"MAX_REQUESTS": 2, "CLIENT_SHARE": 1.0, "JUDGED_AT_ONCE": 2})
     with ThreadPoolExecutor(2) as pool:
         working = [pool.submit(send, app.test_client(), bright) for _ in range(2)]
         for _ in working:

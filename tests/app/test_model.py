@@ -8,12 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from kedro.config import MissingConfigException
 
 from app import create_app
+from app.model import Champion, Resources, ServedModel
 from lung_tumor.configuration import PROJECT
 from lung_tumor.files import write_atomically
 from lung_tumor.predictor import Predictor
@@ -96,6 +98,73 @@ def test_the_digest_of_the_file_is_told_everywhere(project, make_model, bright):
     answer = client.post("/api/v1/predictions", data={"file": (io.BytesIO(bright), "slice.png")}).json
     assert answer["model"]["digest"] == digest
     assert f'digest="{digest}"' in client.get("/metrics").text
+
+
+def test_the_model_file_is_read_once(project, make_model, monkeypatch):
+    path = with_model(project, make_model()) / "data" / "06_models" / "classifier.onnx"
+    reads = []
+    original = Path.open
+    monkeypatch.setattr(Path, "open", lambda self, *a, **k: (reads.append(self), original(self, *a, **k))[1])
+    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").status_code == 200
+    assert reads.count(path) == 1
+
+
+def test_whoever_asks_a_server_without_a_model_is_told_when_to_come_again(client_without_model, bright):
+    answers = [client_without_model.get(path) for path in ("/", "/about", "/readyz", "/api/v1/model")]
+    for path in ("/", "/api/v1/predictions"):
+        answers.append(client_without_model.post(path, data={"file": (io.BytesIO(bright), "slice.png")}))
+    for answer in answers:
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+class Fails:
+    """Raises the first time, and then gives what it was made with."""
+
+    def __init__(self, later: object) -> None:
+        self.later = later
+        self.calls = 0
+
+    def __call__(self, *_: object, **__: object) -> object:
+        self.calls += 1
+        if self.calls == 1:
+            raise MemoryError
+        return self.later
+
+
+def champion_of(predictor, monkeypatch, load, stamp) -> Champion:
+    monkeypatch.setattr("app.model._LOOK_SECONDS", 0.0)
+    resources = Resources.of(create_app(predictor).config)
+    return Champion(ServedModel(resources, predictor, "old"), load, stamp)
+
+
+def digest_within(champion: Champion, seconds: float, wanted: str) -> str:
+    deadline = time.monotonic() + seconds
+    while champion.current().digest != wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return champion.current().digest
+
+
+def test_a_load_that_raises_keeps_no_later_model_out(predictor, monkeypatch, caplog):
+    stamps = iter(range(10_000))
+    load = Fails(None)
+    champion = champion_of(predictor, monkeypatch, load, lambda: next(stamps))
+    load.later = replace(champion.current(), digest="new")
+    assert digest_within(champion, 10, "new") == "new"
+    assert load.calls >= 2
+    assert "cannot be loaded" in caplog.text
+
+
+def test_a_look_or_a_thread_that_fails_keeps_no_later_model_out(predictor, monkeypatch, caplog):
+    stamps = iter(range(10_000))
+    champion = champion_of(predictor, monkeypatch, lambda: new, lambda: next(stamps))
+    new = replace(champion._current, digest="new")
+    monkeypatch.setattr(threading.Thread, "start", Fails(None))
+    assert champion.current().digest == "old"
+    monkeypatch.undo()
+    monkeypatch.setattr("app.model._LOOK_SECONDS", 0.0)
+    assert digest_within(champion, 10, "new") == "new"
+    assert "cannot be looked at" in caplog.text
 
 
 def test_another_model_than_the_pinned_one_is_not_served(project, make_model, monkeypatch, caplog):

@@ -94,6 +94,8 @@ def test_no_answer_was_a_fault_of_the_server(server):
 
 
 def test_it_is_ready_soon_and_says_with_which_model(server, served_project):
+    # The two seconds of the requirement are measured by `make bench-app`, on a machine that does nothing else.
+    assert server.ready_s < 15
     connection = http.client.HTTPConnection(server.host, server.port, timeout=10)
     connection.request("GET", "/readyz")
     answer = json.loads(connection.getresponse().read())

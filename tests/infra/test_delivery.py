@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
-from app import create_app
+from app import DEFAULTS, create_app
 from lung_tumor.predictor import Judged
 from tests.support.served_models import metadata
 
@@ -169,3 +170,10 @@ def test_jenkins_holds_no_secret_and_releases_main_alone():
     release = jenkinsfile.partition("stage('Release')")[2]
     assert release.index("when { branch 'main' }") < release.index("credentials(")
     assert "make push" not in jenkinsfile.partition("stage('Release')")[0]
+
+
+def test_a_container_is_given_longer_to_stop_than_gunicorn_gives_its_requests():
+    settings = runpy.run_path(str(PROJECT / "app" / "gunicorn_conf.py"))
+    given = [int(seconds) for seconds in re.findall(r"--time (\d+)", (PROJECT / "infra" / "deploy.sh").read_text())]
+    assert len(given) == 2
+    assert min(given) > settings["graceful_timeout"] >= DEFAULTS["REQUEST_SECONDS"] + settings["PATIENCE_SECONDS"]

@@ -7,11 +7,32 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 from PIL import Image
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from tests.support.dicom_files import ct_file, phantom_hounsfield
+from tests.support.bombs import (
+    JPEG_2000_BOMBS,
+    in_dicom,
+    jpeg_of_scans,
+    jpeg_of_segments,
+    png_chunk,
+    png_in_pieces,
+    png_of_chunks,
+)
+from tests.support.dicom_files import (
+    JPEG_2000,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    RLE,
+    compressed,
+    ct_file,
+    dataset_of,
+    phantom_hounsfield,
+    written,
+)
 from tests.support.pictures import encoded, png_claiming
 from tests.support.slice_files import zipped
 
@@ -27,6 +48,58 @@ def slice_png(side: int = 128) -> bytes:
 def slice_dicom(side: int = 128) -> bytes:
     """The same as a DICOM file."""
     return ct_file(phantom_hounsfield()[:: 512 // side, :: 512 // side].copy())
+
+
+@cache
+def compressed_dicom(syntax: str, side: int = 64) -> bytes:
+    """The same, compressed."""
+    return compressed(dataset_of(phantom_hounsfield()[:: 512 // side, :: 512 // side].copy()), syntax)
+
+
+@cache
+def multi_frame_dicom(frames: int, side: int = 32) -> bytes:
+    """Several slices in one file."""
+    dataset = dataset_of(phantom_hounsfield()[:: 512 // side, :: 512 // side].copy())
+    dataset.NumberOfFrames = frames
+    dataset.PixelData = frames * dataset.PixelData
+    return written(dataset)
+
+
+def rare_dicom(random: Random) -> bytes:
+    """Compressed or of several frames, and most often damaged."""
+    content = [
+        *(compressed_dicom(syntax) for syntax in (RLE, JPEG_LOSSLESS, JPEG_LS, JPEG_2000)),
+        multi_frame_dicom(3),
+        multi_frame_dicom(40),
+    ][int(random.integers(6))]
+    return damaged(content, random) if random.random() < 0.85 else content
+
+
+def large_dicom(random: Random) -> bytes:
+    """A header that claims up to 65,535 rows and columns, with pixels for few of them or, packed, for all."""
+    rows, columns = (int(side) for side in random.choice([512, 4096, 5000, 65_535], 2))
+    if random.random() < 0.5:
+        return ct_file(phantom_hounsfield()[::8, ::8].copy(), Rows=rows, Columns=columns)
+    dataset = dataset_of(phantom_hounsfield()[::8, ::8].copy(), Rows=rows, Columns=columns)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.PixelData = bytes(min(2 * rows * columns, 60 * 2**20))
+    return written(dataset)
+
+
+def bomb_of_parts(random: Random) -> bytes:
+    """Scans, segments, chunks or precincts without end."""
+    count = int(random.choice([100, 3_000, 100_000]))
+    makers = [
+        lambda: jpeg_of_scans(min(count, 5_000)),
+        lambda: jpeg_of_segments(count),
+        lambda: jpeg_of_segments(1, b"\xff" * count),
+        lambda: jpeg_of_segments(1, b"\xff\xe5\x00\x02" + bytes(count)),
+        lambda: png_in_pieces(count),
+        lambda: png_of_chunks(png_chunk(b"tEXt", b"a\0b"), count),
+        lambda: png_of_chunks(png_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(10**6), 9)), min(count, 5_000)),
+        *(lambda stream=stream: in_dicom(stream) for stream in JPEG_2000_BOMBS.values()),
+    ]
+    return makers[int(random.integers(len(makers)))]()
 
 
 def damaged(content: bytes, random: Random) -> bytes:
@@ -158,6 +231,9 @@ _MAKERS: tuple[tuple[float, Callable[[Random], bytes]], ...] = (
     (0.08, polyglot),
     (0.07, wrong_kind),
     (0.05, odd_picture),
+    (0.10, rare_dicom),
+    (0.02, large_dicom),
+    (0.05, bomb_of_parts),
 )
 
 NAMES = (
