@@ -98,11 +98,11 @@ def _to_bytes(blocks: Blocks, ranges: Ranges, wanted: Sequence[int]) -> bytes:
     """Float32 up to the first ReLU, then integers, each operation between DequantizeLinear and QuantizeLinear."""
     graph = GraphBuilder()
     kernels, biases, scales = _alike(blocks, ranges)
-    activation, scale = "pixels", None
+    activation, scale = "pixels", 0.0  # pixels have none: they stay float32
     for block, convolutions in enumerate(blocks, start=1):
         for number in range(1, len(convolutions) + 1):
             name = f"block{block}_conv{number}"
-            if scale is None:
+            if not scale:
                 found = _float_convolution(graph, name, activation, kernels[name], biases[name])
             else:
                 found = _integer_convolution(graph, name, activation, kernels[name], biases[name], scale)
@@ -119,7 +119,9 @@ def _alike(blocks: Blocks, ranges: Ranges) -> tuple[dict[str, Any], dict[str, An
 
     Nothing is moved from a block to the next, so that what a block gives does not depend on whether more follow.
     """
-    kernels, biases, scales = {}, {}, {}
+    kernels: dict[str, Any] = {}
+    biases: dict[str, Any] = {}
+    scales: dict[str, float] = {}
     for block, convolutions in enumerate(blocks, start=1):
         names = [f"block{block}_conv{number}" for number in range(1, len(convolutions) + 1)]
         for name, (kernel, bias) in zip(names, convolutions, strict=True):

@@ -275,7 +275,9 @@ _REPRODUCE = {
 
 
 def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
-    runs = {f"{stage}.{name}": value for stage in ("training", "evaluation") for name, value in reproduce[stage].items()}
+    runs = {
+        f"{stage}.{name}": value for stage in ("training", "evaluation") for name, value in reproduce[stage].items()
+    }
     known = {**reproduce, **runs}
     rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items())
     parameters = tuple((str(name), str(value)) for name, value in sorted(reproduce["parameters"].items()))
