@@ -104,6 +104,7 @@ def to_markdown(result: Result, picture: str) -> str:
         ),
         "",
         f"Load before the run {machine['load_before']}; the run took {result['seconds'] / 60:.0f} minutes.",
+        f"Our frozen pass: precision {result['precision']}.",
         *(_data_lines(result["data"]) if "data" in result else []),
         "",
         "## Targets",
