@@ -20,6 +20,7 @@ from app.engine import Engine
 from app.metrics import Metrics
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
 from lung_tumor.predictor import Predictor
+from lung_tumor.processor import INT8_FLAGS, multiplies_int8
 
 log = logging.getLogger(__name__)
 
@@ -235,4 +236,10 @@ def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resou
         # The reason stands here, since the log leaves out what exceptions say; no patient is in a model file.
         log.exception("the served model cannot be used: %s", error)
         return ServedModel(resources, None, reason=BAD_MODEL)
+    if predictor.metadata.precision == "int8" and not multiplies_int8():
+        log.warning(
+            "the served model computes in int8 and this processor has no VNNI, so that sums may overflow: probabilities may not "
+            "be those that it was judged by; serve it on a processor with one of %s",
+            ", ".join(sorted(INT8_FLAGS)),
+        )
     return ServedModel(resources, predictor, predictor.digest)

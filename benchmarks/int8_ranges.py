@@ -22,9 +22,9 @@ DIGITS = 4
 def main() -> None:
     """Measure and write."""
     from lung_tumor import int8_network
-    from lung_tumor.computation import processors
     from lung_tumor.frozen_pass import digests_up_to_each_block
     from lung_tumor.network import BLOCKS
+    from lung_tumor.processor import processors
 
     tensors = weights()
     blocks = [

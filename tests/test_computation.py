@@ -9,59 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lung_tumor import computation
-from lung_tumor.computation import (
-    Computation,
-    ComputationOptions,
-    choose,
-    processors,
-    reads_ampere,
-    reads_bfloat16,
-    reads_int8,
-)
+from lung_tumor import computation, processor
+from lung_tumor.computation import Computation, ComputationOptions, choose, reads_ampere
 from lung_tumor.errors import StaleError
-
-X86 = """processor\t: {number}
-model name\t: Intel(R) Xeon(R) Processor
-flags\t\t: fpu avx512f avx512_vnni{more}
-bugs\t\t: spectre_v1
-"""
-ARM = "processor\t: 0\nFeatures\t: fp asimd{more}\n"
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "expected"),
-    [
-        (X86.format(number=0, more=""), False),
-        (X86.format(number=0, more=" avx512_bf16"), True),
-        (X86.format(number=0, more=" amx_bf16 amx_tile"), True),
-        (X86.format(number=0, more=" avx512_bf16") + "\n" + X86.format(number=1, more=""), False),
-        (X86.format(number=0, more="") + "model name : avx512_bf16\n", False),
-        (X86.format(number=0, more=" avx512_bf16x"), False),
-        (ARM.format(more=" bf16 i8mm"), True),
-        (ARM.format(more=""), False),
-        ("", False),
-    ],
-)
-def test_bfloat16_is_read_from_the_flags_of_every_processor(cpuinfo: str, expected: bool) -> None:
-    assert reads_bfloat16(cpuinfo) == expected
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "expected"),
-    [
-        (X86.format(number=0, more=""), True),
-        (X86.format(number=0, more="").replace("avx512_vnni", "avx_vnni"), True),
-        (X86.format(number=0, more="").replace("avx512_vnni", "avx512bw"), False),
-        (X86.format(number=0, more="") + "\n" + X86.format(number=1, more="").replace(" avx512_vnni", ""), False),
-        (ARM.format(more=" bf16 i8mm"), False),
-        ("", False),
-    ],
-)
-def test_multiplication_of_8_bit_integers_is_read_from_the_flags_of_every_processor(
-    cpuinfo: str, expected: bool
-) -> None:
-    assert reads_int8(cpuinfo) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,7 +62,6 @@ NAMES = {
     "gpu": "has_gpu",
     "gpu16": "gpu_computes_bfloat16",
     "bfloat16": "processor_computes_bfloat16",
-    "int8": "processor_computes_int8",
     "mnn": "has_mnn",
 }
 
@@ -149,6 +98,7 @@ def be(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     has = machine.split()
     for name, function in NAMES.items():
         monkeypatch.setattr(computation, function, lambda name=name: name in has)
+    monkeypatch.setattr(processor, "multiplies_int8", lambda: "int8" in has)
 
 
 def test_int8_is_for_weights_whose_ranges_are_known_and_processors_that_add_in_32_bits(
@@ -179,7 +129,6 @@ def test_this_machine_gets_something_that_runs() -> None:
         Computation("mnn", "float32"),
         Computation("onnxruntime", "int8"),
     )
-    assert 1 <= processors() <= (os.cpu_count() or 1)
 
 
 def test_choosing_mnn_loads_no_network_library() -> None:

@@ -107,7 +107,11 @@ def test_it_says_when_another_commit_trained_the_model_than_evaluated_it() -> No
 
 
 def test_what_was_not_recorded_is_named() -> None:
-    empty = dict.fromkeys(REPRODUCE, "") | {"parameters": REPRODUCE["parameters"]}
+    empty = dict.fromkeys(REPRODUCE, "") | {
+        "parameters": REPRODUCE["parameters"],
+        "training": dict.fromkeys(REPRODUCE["training"], ""),
+        "evaluation": dict.fromkeys(REPRODUCE["evaluation"], ""),
+    }
     markdown = unescaped(to_markdown(facts() | {"reproduce": empty}))
     for title in ("Commit that trained", "Commit that evaluated", "MLflow run that trained"):
         assert f"| {title} | not recorded |" in markdown

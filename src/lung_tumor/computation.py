@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
+from lung_tumor import processor
 from lung_tumor.errors import StaleError
 from lung_tumor.mnn_network import has_mnn
 from lung_tumor.options import require_types
@@ -23,11 +22,6 @@ _COMPUTES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("int8",),
 }
 
-_CPUINFO = Path("/proc/cpuinfo")
-_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""Of x86 (avx512_bf16, amx_bf16) and of ARM (bf16), as Linux names them."""
-_VNNI_FLAGS = {"avx512_vnni", "avx_vnni"}
-"""Of x86: products of 8-bit integers are added up in 32 bits. Without them ONNX Runtime adds in 16, which overflow."""
 _AMPERE = (8, 0)
 """NVIDIA compute capability from which bfloat16 is computed and not imitated."""
 
@@ -105,7 +99,7 @@ def require_here(computation: Computation) -> Computation:
     missing = None
     if computation.engine == "mnn" and not has_mnn():
         missing = "MNN, which is not installed here"
-    if computation.precision == "int8" and not processor_computes_int8():
+    if computation.precision == "int8" and not processor.multiplies_int8():
         missing = "a processor with VNNI, which this one lacks"
     if missing:
         raise StaleError(
@@ -121,9 +115,9 @@ def _int8(int8_ranges: bool) -> Computation:
             "computation.precision=int8 needs the ranges of activations, which are known for the ImageNet weights alone; "
             "set it to float32"
         )
-    if not processor_computes_int8():
+    if not processor.multiplies_int8():
         raise ValueError(
-            f"computation.precision=int8 needs a processor with {' or '.join(sorted(_VNNI_FLAGS))}; set it to auto"
+            f"computation.precision=int8 needs a processor with {' or '.join(sorted(processor.INT8_FLAGS))}; set it to auto"
         )
     return Computation("onnxruntime", "int8")
 
@@ -168,34 +162,4 @@ def processor_computes_bfloat16() -> bool:
     """Whether the processor has bfloat16 instructions that Keras's backend uses: TensorFlow and PyTorch do, JAX does not."""
     import keras
 
-    return (
-        keras.backend.backend() in ("tensorflow", "torch")
-        and _CPUINFO.is_file()
-        and reads_bfloat16(_CPUINFO.read_text())
-    )
-
-
-def processor_computes_int8() -> bool:
-    """Whether the processor multiplies 8-bit integers and adds them up in 32 bits."""
-    return _CPUINFO.is_file() and reads_int8(_CPUINFO.read_text())
-
-
-def reads_bfloat16(cpuinfo: str) -> bool:
-    """Whether Linux's ``/proc/cpuinfo`` names instructions that multiply bfloat16."""
-    return _every_processor_has(cpuinfo, _BFLOAT16_FLAGS)
-
-
-def reads_int8(cpuinfo: str) -> bool:
-    """Whether Linux's ``/proc/cpuinfo`` names x86 instructions that multiply 8-bit integers into 32 bits."""
-    return _every_processor_has(cpuinfo, _VNNI_FLAGS)
-
-
-def _every_processor_has(cpuinfo: str, one_of: set[str]) -> bool:
-    lines = (line.partition(":") for line in cpuinfo.splitlines())
-    flags = [set(value.split()) for name, _, value in lines if name.strip() in ("flags", "Features")]
-    return bool(flags) and all(entry & one_of for entry in flags)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return keras.backend.backend() in ("tensorflow", "torch") and processor.multiplies_bfloat16()

@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lung_tumor import int8_network, mnn_network
-from lung_tumor.computation import Computation, has_gpu, processors
+from lung_tumor.computation import Computation, has_gpu
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.network import IMAGENET_MEAN_BGR, Cut
+from lung_tumor.processor import processors
 
 if TYPE_CHECKING:
     import keras

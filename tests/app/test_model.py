@@ -15,6 +15,7 @@ import pytest
 from kedro.config import MissingConfigException
 
 from app import create_app
+from app import model as model_module
 from app.model import Champion, Resources, ServedModel
 from lung_tumor.configuration import PROJECT
 from lung_tumor.files import write_atomically
@@ -87,6 +88,18 @@ def test_a_model_that_cannot_tell_suspected_from_clear_is_not_served(project, ma
     client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
     assert client.get("/readyz").status_code == 503
     assert "operating point" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("precision", "able", "warned"), [("int8", False, True), ("int8", True, False), ("float32", False, False)]
+)
+def test_an_int8_model_on_a_processor_whose_sums_overflow_is_warned_of(
+    project, make_model, monkeypatch, caplog, precision, able, warned
+):
+    monkeypatch.setattr(model_module, "multiplies_int8", lambda: able)
+    project = with_model(project, make_model(precision=precision))
+    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").status_code == 200
+    assert ("this processor has no VNNI" in caplog.text) is warned
 
 
 def test_the_digest_of_the_file_is_told_everywhere(project, make_model, bright):
