@@ -238,8 +238,8 @@ def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resou
         return ServedModel(resources, None, reason=BAD_MODEL)
     if predictor.metadata.precision == "int8" and not multiplies_int8():
         log.warning(
-            "the served model computes in int8 and this processor has no VNNI, so that sums may overflow: probabilities may not "
-            "be those that it was judged by; serve it on a processor with one of %s",
+            "the served model computes in int8 and this processor has no VNNI, so that sums may overflow: probabilities may "
+            "not be those that it was judged by; serve it on a processor with one of %s",
             ", ".join(sorted(INT8_FLAGS)),
         )
     return ServedModel(resources, predictor, predictor.digest)
