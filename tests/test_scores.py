@@ -129,6 +129,14 @@ def test_of_three_classes_a_specificity_rests_on_the_other_two() -> None:
     assert with_ends == {"per_class.b.recall", "per_class.c.recall", "per_class.a.specificity"}
 
 
+def test_a_mean_over_slices_has_an_interval_where_the_class_of_few_groups_is_a_small_part_of_them() -> None:
+    labels = np.r_[np.zeros(2, dtype=np.int64), np.ones(28, dtype=np.int64)]
+    known = np.random.default_rng(3).dirichlet(np.ones(2), size=30)
+    found = measure(labels, known, [f"g{row}" for row in range(30)], CLASSES[2], draws=200, seed=1)["intervals"]
+    drawn = {name for name, interval in found.items() if interval["low"] is not None and interval["draws"]}
+    assert drawn == {"accuracy", "brier", "log_loss", "per_class.well.recall", "per_class.sick.specificity"}
+
+
 def test_five_groups_of_a_class_are_enough() -> None:
     found = measure(*small_class(5), CLASSES[2], draws=50, seed=1)["intervals"]
     assert all(interval["low"] is not None for interval in found.values())

@@ -23,6 +23,10 @@ Of two groups half of all resamples hold one of them alone, so that they know ne
 ``benchmarks/interval_coverage.py`` shows how rarely such intervals hold the truth.
 """
 
+MINOR_CLASS = 0.1
+"""Share of the slices up to which a class of too few groups is no hindrance to the interval of a mean over slices: what its
+slices may add to the variance is at most the square of that, of a variance that is at most a quarter."""
+
 _MOST_UNDEFINED = 0.05
 """Share of draws that may leave the figure undefined; beyond it the ends of the interval would be guesses."""
 
@@ -131,12 +135,19 @@ def resamples(groups: Sequence[str], strata: Sequence[str], draws: int, seed: in
     return (draw() for _ in range(draws))
 
 
-def few_groups(groups: Sequence[str], strata: Sequence[str]) -> str:
-    """Why a figure of these rows can have no interval by drawing: which classes have too few groups; empty if none has."""
+def few_groups(groups: Sequence[str], strata: Sequence[str], *, mean: bool = False) -> str:
+    """Why a figure of these rows can have no interval by drawing: which classes have too few groups; empty if none has.
+
+    Args:
+        groups: (n,) group of each row.
+        strata: (n,) class of each row.
+        mean: whether the figure is a mean over rows, on which a class of :data:`MINOR_CLASS` of them hardly tells.
+    """
+    least = MINOR_CLASS * len(strata) if mean else 0
     few = [
         f"class {name} has {_counted(own)}"
         for name, own in _groups_behind(groups, strata).items()
-        if len(own) < FEWEST_GROUPS
+        if len(own) < FEWEST_GROUPS and list(strata).count(name) > least
     ]
     return f"{', '.join(few)}; an interval needs {FEWEST_GROUPS}" if few else ""
 

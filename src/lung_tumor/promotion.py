@@ -197,13 +197,21 @@ def judge(
         for name, margin in options.margins.items()
     }
     promoted = all(found["passed"] for found in compared.values())
-    told = [_clause(name, found, held_out) for name, found in compared.items() if promoted or not found["passed"]]
+    telling = {name: found for name, found in compared.items() if promoted or not found["passed"]}
+    told = [_clause(name, found, held_out) for name, found in telling.items()]
+    reasons = dict.fromkeys(found["interval"]["reason"] for found in telling.values() if _unsure(found))
+    unsure = f" No interval: {'; '.join(reasons)}. So it must not be worse at all." if reasons else ""
     return _verdict(
         promoted=promoted,
         compared=compared,
         lineage=asdict(grow(lineage, held_out, candidate, options)) if promoted else asdict(lineage),
-        sentence=f"{'The new model is promoted' if promoted else 'The champion stays'}: {'; '.join(told)}.",
+        sentence=f"{'The new model is promoted' if promoted else 'The champion stays'}: {'; '.join(told)}.{unsure}",
     )
+
+
+def _unsure(found: Mapping[str, Any]) -> bool:
+    """Whether a difference has no interval."""
+    return found["interval"] is not None and found["interval"]["low"] is None
 
 
 def stay(lineage: Lineage, reason: str) -> dict[str, Any]:
@@ -322,12 +330,10 @@ def _clause(name: str, found: Mapping[str, Any], held_out: HeldOut) -> str:
         if size == "0.000"
         else f"is {size} {'better' if gain > 0 else 'worse'} than the champion's"
     )
-    interval = found["interval"]
-    if interval["low"] is None:
-        sure = f"without an interval ({interval['reason']}), so that it must not be worse at all"
-    else:
-        sure = f"95 % interval of the gain {interval['low']:+.3f} to {interval['high']:+.3f}"
-    told = f"the new {words} {than} on the same {slices} test slices ({sure}; a loss of up to {found['margin']:g} is allowed)"
+    told = f"the new {words} {than} on the same {slices} test slices"
+    if not _unsure(found):
+        low, high = (f"{found['interval'][end]:+.3f}" for end in ("low", "high"))
+        told += f" (95 % interval of the gain {low} to {high}; a loss of up to {found['margin']:g} is allowed)"
     best, new = found["best"], found["candidate"]
     if best is not None and _gain(name, new, best) < -found["margin"]:
         told += f", and at {new:.3f} is worse by more than that than the best champion was on them, {best:.3f}"

@@ -41,6 +41,9 @@ SINGLE = {
 }
 """Figures that are one number for the whole, and whether a larger one is better."""
 
+_MEANS = ("accuracy", "brier", "log_loss")
+"""Those that are means over slices."""
+
 _CHANCE = "chance in calibration_error"
 
 _CELLS = 500_000
@@ -63,8 +66,9 @@ def measure(
     Returns:
         The figures, and under ``intervals`` an :class:`lung_tumor.bootstrap.Interval` as a dictionary for each, by its
         dotted name such as ``per_class.normal.recall``. There are no ends, but the reason, where the figure is undefined or
-        rests on a class of too few groups: the recall of a class on that class alone, its specificity on all others, and
-        everything else on all classes. Shares of exactly 0 or 1 have exact ends, of however few groups.
+        rests on a class of too few groups: the recall of a class on that class alone, its specificity on all others, a mean
+        over slices on classes that hold many of them, and everything else on all classes. Shares of exactly 0 or 1
+        have exact ends, of however few groups.
     """
     figures = classification_metrics(labels, probabilities, classes)
     drawn = draw_figures(labels, probabilities, groups, classes, draws, seed)
@@ -96,7 +100,9 @@ def _few(labels: Labels, groups: Sequence[str], classes: Sequence[str]) -> dict[
         behind = [row for row in rows if row[1] in wanted]
         return few_groups([group for group, _ in behind], [name for _, name in behind]) if behind else ""
 
-    found = {"all": reason(classes)}
+    names = [name for _, name in rows]
+    mean = few_groups(groups, names, mean=True)
+    found = {"all": few_groups(groups, names), **dict.fromkeys(_MEANS, mean)}
     for name in classes:
         found[f"per_class.{name}.recall"] = reason([name])
         found[f"per_class.{name}.specificity"] = reason([other for other in classes if other != name])
