@@ -119,13 +119,11 @@ def test_a_first_model_is_served_with_its_figures(ran: DataCatalog) -> None:
     assert replace(served.metadata, metrics={}, lineage={}) == ran.load("candidate_model").metadata
 
 
-def evaluated_again(
-    ran: DataCatalog, folder: Path, candidate: bytes | None = None, champion: bytes | None = None, **changed: Any
-) -> DataCatalog:
-    """Another evaluation of what a run left, with copies of its models, or of others."""
+def evaluated_again(ran: DataCatalog, folder: Path, candidate: bytes | None = None, **changed: Any) -> DataCatalog:
+    """Another evaluation of what a run left, with copies of its models, or of another candidate."""
     files = model_files(folder)
     files["candidate_file"].save(candidate or ran["candidate_file"].load())
-    files["champion"].save(champion or ran["champion"].load())
+    files["champion"].save(ran["champion"].load())
     pipeline = evaluation.create_pipeline()
     given = {name: ran.load(name) for name in pipeline.inputs() if name not in files}
     if candidate:
@@ -148,8 +146,9 @@ def test_the_champion_evaluated_again_does_not_compete_with_itself_and_stays_ser
 
 
 def test_the_champion_evaluated_again_carries_the_new_figures(ran_two: DataCatalog, tmp_path: Path) -> None:
-    stale = described(ran_two["champion"].load(), metrics={"accuracy": 0.0})
-    again = evaluated_again(ran_two, tmp_path, champion=stale)
+    files = model_files(tmp_path / "other")
+    files["champion"].save(described(ran_two["champion"].load(), metrics={"accuracy": 0.0}))
+    again = evaluated_again(ran_two, tmp_path, champion=files["champion"])
     served = again.load("served_model").metadata
     assert served.metrics == again.load("metrics")["test"]
     assert replace(served, metrics={}) == replace(ran_two.load("served_model").metadata, metrics={})
