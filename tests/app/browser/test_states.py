@@ -169,6 +169,7 @@ def test_what_the_server_wrote_looks_as_what_the_script_fills_in(browser, contex
         if not texts:
             page.get_by_role("button", name="Judge", exact=True).click()
         expect(headline(page)).to_be_visible()
+        page.wait_for_load_state()  # The new page's words are there before its style sheet, which capitalises some.
         texts.append(page.locator("#results").inner_text().replace("Evidence\n80\xa0%\n", ""))
     plain.close()
     assert texts[0].split() == texts[1].split()
