@@ -15,6 +15,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from machine import processor
 
@@ -59,22 +60,26 @@ def main() -> None:
         answer = subprocess.run(command, cwd=copy, env=environment, check=True, capture_output=True, text=True)
         slices, pass_s = (float(value) for value in answer.stdout.split())
         metrics = json.loads((copy / "data/08_reporting/metrics.json").read_text())
-    result = {
-        "date": date.today().isoformat(),
-        "processor": processor(),
-        "slices": int(slices),
-        "run_s": round(run_s, 1),
-        "bare_pass_s": round(pass_s, 1),
-        "allowed_s": round(4 * pass_s + 20, 1),
-        "peak_memory_gb": round(peak_gb, 2),
-        "test_roc_auc": round(metrics["test"]["roc_auc"], 4),
-        "test_accuracy": round(metrics["test"]["accuracy"], 4),
-        "met": run_s <= 4 * pass_s + 20 and peak_gb < 3 and metrics["test"]["roc_auc"] >= 0.95,
-    }
+    result = {"date": date.today().isoformat(), "processor": processor(), "slices": int(slices)}
+    result |= verdict(run_s, pass_s, peak_gb, metrics)
     target = PROJECT / "benchmarks/results" / f"{result['date']}-run-against-pass.json"
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+
+
+def verdict(run_s: float, pass_s: float, peak_gb: float, metrics: dict[str, Any]) -> dict[str, Any]:
+    """What was measured beside what was allowed; ``metrics`` is ``metrics.json`` of the run."""
+    reached = metrics["test"]["network"]
+    return {
+        "run_s": round(run_s, 1),
+        "bare_pass_s": round(pass_s, 1),
+        "allowed_s": round(4 * pass_s + 20, 1),
+        "peak_memory_gb": round(peak_gb, 2),
+        "test_roc_auc": round(reached["roc_auc"], 4),
+        "test_accuracy": round(reached["accuracy"], 4),
+        "met": run_s <= 4 * pass_s + 20 and peak_gb < 3 and reached["roc_auc"] >= 0.95,
+    }
 
 
 if __name__ == "__main__":

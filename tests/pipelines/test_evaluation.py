@@ -28,6 +28,7 @@ from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
 from lung_tumor.pipelines.evaluation.promotion import choose_served
+from lung_tumor.settings import PROJECT
 from tests.support.pipelines import KeptDataset, model_files, run, run_everything
 
 RunOf = Callable[[int], DataCatalog]
@@ -90,6 +91,16 @@ def test_every_figure_stands_beside_that_of_the_majority_class_and_of_numbers_wi
         assert majority["roc_auc"] == 0.5
     likeliest = learnt[learnt == learnt.max()].index
     assert metrics["test"]["majority"]["accuracy"] in [pytest.approx((held_out == name).mean()) for name in likeliest]
+
+
+def test_the_benchmark_of_a_whole_run_reads_what_the_run_writes(
+    ran_two: DataCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PROJECT / "benchmarks")
+    from run_against_pass import verdict
+
+    assert verdict(40.0, 5.0, 1.0, ran_two.load("metrics"))["met"]
+    assert not verdict(40.1, 5.0, 1.0, ran_two.load("metrics"))["met"]
 
 
 def test_slices_that_brightness_tells_apart_are_told_apart(ran_two: DataCatalog) -> None:
