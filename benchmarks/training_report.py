@@ -64,11 +64,11 @@ def _growth_targets(sizes: Rows) -> Rows:
     base = min(sizes[:-1], key=lambda row: abs(row["slices"] - last["slices"] / 4))
     pair = f"{last['slices']} slices against {base['slices']}"
     memory = round(last["peak_memory_mb"] / base["peak_memory_mb"], 3)
-    rates = [row["ms_a_slice"] for row in sizes]
+    rates = [row["times_bare"] for row in sizes]
     drift = round(max(rates) / min(rates) - 1, 3)
     return [
         _target(
-            f"growth, {sizes[0]['slices']} to {last['slices']} slices: slowest over fastest time a slice, less 1",
+            f"growth, {sizes[0]['slices']} to {last['slices']} slices: largest over smallest ratio, less 1",
             0.10,
             drift,
             most=True,
@@ -228,9 +228,19 @@ def _pass(found: Result) -> list[str]:
 
 
 def _growth(found: Result) -> list[str]:
-    names = ("slices", "pass_s", "ms_a_slice", "head_s", "peak_memory_mb", "store_mb")
-    heads = ("slices", "pass, s", "ms a slice", "head, 10 epochs, s", "peak memory, MB", "store, MB")
-    return ["## Growth", "", *table(heads, [[row[name] for name in names] for row in found["sizes"]])]
+    names = ("slices", "pass_s", "ms_a_slice", "bare_ms_a_slice", "times_bare", "head_s", "peak_memory_mb", "store_mb")
+    heads = (
+        "slices",
+        "pass, s",
+        "ms a slice",
+        "the network alone, meanwhile",
+        "ratio",
+        "head, 10 epochs, s",
+        "peak memory, MB",
+        "store, MB",
+    )
+    words = "The machine is faster in one minute than in another: the target is of time a slice against the network's."
+    return ["## Growth", "", words, "", *table(heads, [[row[name] for name in names] for row in found["sizes"]])]
 
 
 def _start(found: Result) -> list[str]:
