@@ -186,7 +186,7 @@ def judge(
         ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share within the band; and
         ``error_when_answered``, the share of the others that is suspected or cleared wrongly. Each ``value`` (None where
         undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of 0 or 1,
-        without ends where a class that holds many of the slices that count has too few groups.
+        without ends where a class that much of its variance may come from has too few groups.
     """
     diseased = labels != list(classes).index(point.negative)
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
