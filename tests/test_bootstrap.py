@@ -177,6 +177,18 @@ def test_the_exact_interval_of_two_classes_holds_the_truth_whichever_class_is_at
     assert ((4 * first + 20 * second) / 24)[seen].min() >= found.low - 1e-9
 
 
+def test_a_group_of_two_classes_is_one_observation_in_the_exact_interval() -> None:
+    # Ten patients, each with slices of both classes, all told rightly: ten observations, not ten of each class.
+    patients, classes = [f"p{row // 2}" for row in range(20)], ["sick", "well"] * 10
+    found = exact_share(np.ones(20, dtype=bool), patients, classes)
+    assert found is not None
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
+    # With ten more of one class alone two thirds of the slices lie in the ten of both.
+    more = exact_share(np.ones(30, dtype=bool), [*patients, *(f"q{row}" for row in range(10))], [*classes, *["well"] * 10])
+    assert more is not None
+    assert more.low == pytest.approx(0.025 ** (2 / 3 / 10))
+
+
 @pytest.mark.parametrize(
     ("groups", "classes", "draws", "message"),
     [

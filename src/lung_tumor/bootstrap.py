@@ -168,12 +168,13 @@ def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequ
     Args:
         hits: (n,) whether each slice has it.
         groups: (n,) group of each slice; copies in one group are one observation.
-        strata: (n,) class of each slice.
+        strata: (n,) class of each slice. Groups of several classes count as a class of that combination.
     """
     if len(hits) == 0 or hits.any() != hits.all():
         return None
-    behind = _groups_behind(groups, strata)
-    heaviest = max(list(strata).count(name) / len(hits) / len(own) for name, own in behind.items())
+    _, _, sizes, stratum_of = _members(groups, strata)
+    # A group of several classes is one observation, not one of each: it makes a class of its own, as in the resamples.
+    heaviest = (np.bincount(stratum_of, weights=sizes) / np.bincount(stratum_of)).max() / len(hits)
     end = float(((1.0 - LEVEL) / 2.0) ** heaviest)
     reason = f"exact interval, as all slices of {_counted(set(groups))} agree"
     return Interval(end, 1.0, 0, reason=reason) if hits.all() else Interval(0.0, 1.0 - end, 0, reason=reason)
