@@ -204,6 +204,11 @@ def test_what_cannot_be_drawn_from_is_named(groups: list[str], classes: list[str
         resamples(groups, classes, draws, seed=1)
 
 
+def test_draws_that_differ_by_rounding_alone_leave_no_interval_of_no_width() -> None:
+    found = interval_of([0.5, np.nextafter(0.5, 1.0), 0.1 + 0.2 + 0.2])
+    assert (found.low, found.reason) == (None, "every draw gave the same: too little to draw from")
+
+
 def test_an_interval_of_no_value_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one draw"):
         interval_of([])

@@ -31,6 +31,9 @@ Classes of k groups with the part w of the slices add w² / k to it each, were g
 tenth of the slices hinders if they are one group's, however many slices the others have.
 """
 
+_ROUNDING = 1e-12
+"""Draws no farther apart are equal: sums in another order differ by so much."""
+
 _MOST_UNDEFINED = 0.05
 """Share of draws that may leave the figure undefined; beyond it the ends of the interval would be guesses."""
 
@@ -101,7 +104,7 @@ def interval_of(values: Sequence[float | None]) -> Interval:
     reason = f"{undefined} of {len(numbers)} draws left the figure undefined" if undefined else ""
     if undefined > _MOST_UNDEFINED * len(numbers):
         return Interval(None, None, len(numbers), undefined, reason)
-    if np.ptp(defined) == 0.0:
+    if np.ptp(defined) <= _ROUNDING:
         return Interval(None, None, len(numbers), undefined, "every draw gave the same: too little to draw from")
     low, high = np.quantile(defined, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     return Interval(float(low), float(high), len(numbers), undefined, reason)
