@@ -65,6 +65,8 @@ def test_each_answer_follows_from_suspicion_and_distance(ran: DataCatalog) -> No
     assert set(predictions.loc[refused, "answer"]) <= {"refused"}
     assert set(predictions.loc[referred, "answer"]) <= {"uncertain"}
     assert set(predictions.loc[~refused & ~referred, "answer"]) <= {"suspected", "clear"}
+    told = ran.load("metrics")["operating_point"]["test"]["referred"]["value"]
+    assert told == pytest.approx((predictions["answer"] == "uncertain").mean())
 
 
 def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:
