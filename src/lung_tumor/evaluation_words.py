@@ -183,6 +183,8 @@ def evidence(metrics: Facts) -> list[str]:
         if found["kind"] == "exact"
         else f"The maps are made by {found['kind']}, an approximation: they need not sum to what the network computes."
     ]
+    negative = metrics["operating_point"]["negative"]
+    told[0] += f" Shown, and judged here, is what a map has above the mean map of training slices of {negative}."
     if phantom := found["phantom"]:
         told.append(
             f"On {how_many(phantom['slices'], 'synthetic slice')} with a mass at a known place, the strongest "
