@@ -78,6 +78,8 @@ def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:
     assert test["network"]["accuracy"] == pytest.approx((predictions["label"] == predictions["predicted"]).mean())
     assert (test["slices"], test["groups"]) == (len(predictions), len(predictions))
     assert metrics["cross_validation"]["slices"] == len(ran.load("out_of_fold_predictions"))
+    pooled = ran.load("cross_validation_metrics")["pooled"]
+    assert {name: metrics["cross_validation"]["network"][name] for name in pooled} == pooled
     assert (metrics["source"], metrics["synthetic"]) == ("made-up slices", False)
     assert json.loads(json.dumps(metrics)) == metrics
 
