@@ -161,7 +161,7 @@ def novelty(metrics: Facts) -> list[str]:
         (
             f"A picture is refused when it is farther than {rule['threshold']:.4f} (cosine distance of pooled "
             f"VGG16 features) from the {_ordinal(rule['neighbours'])} nearest of {rule['references']:,} training "
-            f"slices. The limit accepts {percent(rule['acceptance'])} of these, each judged without its own group."
+            f"slices. The limit accepts at least {percent(rule['acceptance'])} of these, each judged without its own group."
         ),
         (
             f"Accepted: {percent(found['accepted_test'])} of the test slices, "
