@@ -184,7 +184,9 @@ def test_a_group_of_two_classes_is_one_observation_in_the_exact_interval() -> No
     assert found is not None
     assert found.low == pytest.approx(0.025 ** (1 / 10))
     # With ten more of one class alone two thirds of the slices lie in the ten of both.
-    more = exact_share(np.ones(30, dtype=bool), [*patients, *(f"q{row}" for row in range(10))], [*classes, *["well"] * 10])
+    more = exact_share(
+        np.ones(30, dtype=bool), [*patients, *(f"q{row}" for row in range(10))], [*classes, *["well"] * 10]
+    )
     assert more is not None
     assert more.low == pytest.approx(0.025 ** (2 / 3 / 10))
 

@@ -109,9 +109,7 @@ def test_each_fold_is_calibrated_by_the_others_alone() -> None:
     others = fit_temperature(labels[folds != 1], probabilities[folds != 1]).value
     np.testing.assert_allclose(found[folds == 1], calibrated(probabilities[folds == 1], others))
     changed = np.where(folds == 1, 1 - labels, labels)
-    np.testing.assert_array_equal(
-        calibrated_out_of_fold(changed, probabilities, folds)[folds == 1], found[folds == 1]
-    )
+    np.testing.assert_array_equal(calibrated_out_of_fold(changed, probabilities, folds)[folds == 1], found[folds == 1])
 
 
 def test_probabilities_of_zero_are_calibrated_too() -> None:

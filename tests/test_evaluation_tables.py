@@ -80,7 +80,10 @@ def test_a_class_whose_name_holds_another_s_gets_its_own_reason() -> None:
     predictions = Predictions(("abnormal", "normal", "odd"), labels, shown, tuple(f"g{row}" for row in range(20)))
     table = figure_table(measured(predictions, draws=20))
     # "normal", the second block of classes, is within "abnormal", the first: nothing is wrong with that one.
-    assert table.notes[cells(table, 3, "precision")[0].notes] == "undefined, counted as 0: precision of normal: never predicted"
+    assert (
+        table.notes[cells(table, 3, "precision")[0].notes]
+        == "undefined, counted as 0: precision of normal: never predicted"
+    )
     assert table.notes[cells(table, 2, "precision")[0].notes] == "exact interval, as all slices of 10 groups agree"
     assert table.notes[cells(table, 3, "ROC AUC")[0].notes].startswith(
         "undefined: recall, ROC AUC and average precision"

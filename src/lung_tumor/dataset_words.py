@@ -117,7 +117,7 @@ def _random_split(split: Mapping[str, Any]) -> str:
 
 
 def _smallest_test_class(label: str, groups: int) -> str:
-    """The exact 95 % interval of a share when all of n are right begins at 0.025^(1/n) (Clopper, Pearson 1934), as in the report."""
+    """The exact 95 % interval of a share when all of n are right begins at 0.025^(1/n) (Clopper and Pearson 1934)."""
     if groups == 0:
         return f"No independent picture of {label} is left for the test: nothing can be said about that class."
     bound = ((1.0 - LEVEL) / 2.0) ** (1.0 / groups)
