@@ -177,6 +177,20 @@ def test_the_exact_interval_of_two_classes_holds_the_truth_whichever_class_is_at
     assert ((4 * first + 20 * second) / 24)[seen].min() >= found.low - 1e-9
 
 
+def test_a_group_of_two_classes_is_one_observation_in_the_exact_interval() -> None:
+    # Ten patients, each with slices of both classes, all told rightly: ten observations, not ten of each class.
+    patients, classes = [f"p{row // 2}" for row in range(20)], ["sick", "well"] * 10
+    found = exact_share(np.ones(20, dtype=bool), patients, classes)
+    assert found is not None
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
+    # With ten more of one class alone two thirds of the slices lie in the ten of both.
+    more = exact_share(
+        np.ones(30, dtype=bool), [*patients, *(f"q{row}" for row in range(10))], [*classes, *["well"] * 10]
+    )
+    assert more is not None
+    assert more.low == pytest.approx(0.025 ** (2 / 3 / 10))
+
+
 @pytest.mark.parametrize(
     ("groups", "classes", "draws", "message"),
     [
@@ -190,6 +204,11 @@ def test_what_cannot_be_drawn_from_is_named(groups: list[str], classes: list[str
         group_bootstrap(groups, classes, lambda indices: 0.5, draws, seed=1)
     with pytest.raises(ValueError, match=message):
         resamples(groups, classes, draws, seed=1)
+
+
+def test_draws_that_differ_by_rounding_alone_leave_no_interval_of_no_width() -> None:
+    found = interval_of([0.5, np.nextafter(0.5, 1.0), 0.1 + 0.2 + 0.2])
+    assert (found.low, found.reason) == (None, "every draw gave the same: too little to draw from")
 
 
 def test_an_interval_of_no_value_is_refused() -> None:

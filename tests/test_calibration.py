@@ -8,6 +8,7 @@ import pytest
 from lung_tumor.calibration import (
     HOTTEST,
     calibrated,
+    calibrated_out_of_fold,
     calibration_error,
     error_by_chance,
     fit_temperature,
@@ -99,6 +100,16 @@ def test_calibrated_probabilities_keep_their_order_and_sum_to_one() -> None:
         assert found.sum(axis=1) == pytest.approx(1.0)
         assert (found.argsort(axis=1) == probabilities.argsort(axis=1)).all()
     assert calibrated(probabilities, 1.0) == pytest.approx(probabilities, abs=1e-6)
+
+
+def test_each_fold_is_calibrated_by_the_others_alone() -> None:
+    labels, probabilities = overconfident(600, 3.0, seed=2)
+    folds = np.arange(600) % 3
+    found = calibrated_out_of_fold(labels, probabilities, folds)
+    others = fit_temperature(labels[folds != 1], probabilities[folds != 1]).value
+    np.testing.assert_allclose(found[folds == 1], calibrated(probabilities[folds == 1], others))
+    changed = np.where(folds == 1, 1 - labels, labels)
+    np.testing.assert_array_equal(calibrated_out_of_fold(changed, probabilities, folds)[folds == 1], found[folds == 1])
 
 
 def test_probabilities_of_zero_are_calibrated_too() -> None:

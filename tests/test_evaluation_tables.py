@@ -80,7 +80,10 @@ def test_a_class_whose_name_holds_another_s_gets_its_own_reason() -> None:
     predictions = Predictions(("abnormal", "normal", "odd"), labels, shown, tuple(f"g{row}" for row in range(20)))
     table = figure_table(measured(predictions, draws=20))
     # "normal", the second block of classes, is within "abnormal", the first: nothing is wrong with that one.
-    assert table.notes[cells(table, 3, "precision")[0].notes] == "no interval: precision of normal: never predicted"
+    assert (
+        table.notes[cells(table, 3, "precision")[0].notes]
+        == "undefined, counted as 0: precision of normal: never predicted"
+    )
     assert table.notes[cells(table, 2, "precision")[0].notes] == "exact interval, as all slices of 10 groups agree"
     assert table.notes[cells(table, 3, "ROC AUC")[0].notes].startswith(
         "undefined: recall, ROC AUC and average precision"
@@ -92,12 +95,20 @@ def test_the_majority_needs_no_note_for_saying_the_same_in_every_draw() -> None:
     assert majority == Cell("0.500")
 
 
+def test_undefined_figures_of_the_majority_are_named_too() -> None:
+    table = figure_table(given())
+    majority = cells(table, 0, "Matthews correlation")[2]
+    assert majority.value == "0.000"
+    assert table.notes[majority.notes] == "undefined, counted as 0: MCC: every slice was given adenocarcinoma"
+    assert table.notes[cells(table, 3, "precision")[2].notes].startswith("undefined, counted as 0: precision of normal")
+
+
 def test_without_numbers_there_is_no_column_for_them() -> None:
     assert figure_table(given() | {"trivial": None}).columns == ("network", "most frequent class")
 
 
 def test_notes_have_letters_beyond_z() -> None:
-    found = measured(predicted(3), draws=20)
+    found = measured(predicted(3), draws=20) | {"majority": None}
     for number, interval in enumerate(found["network"]["intervals"]):
         found["network"]["intervals"][interval] = without(f"reason {number}")
     letters = list(figure_table(found).notes)

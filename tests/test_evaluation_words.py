@@ -118,6 +118,14 @@ def test_a_point_without_a_band_answers_every_slice() -> None:
     assert "There is no band of uncertainty around it: every slice is answered." in words.operating_point(found)
 
 
+def test_the_maps_shown_are_not_called_the_exact_ones() -> None:
+    # What is shown lacks the mean map, so that it does not sum to the logit.
+    for kind in ("exact", "Grad-CAM"):
+        found = metrics()
+        found["evidence"] = found["evidence"] | {"kind": kind}
+        assert words.evidence(found)[0].endswith("is what a map has above the mean map of training slices of normal.")
+
+
 def test_evidence_that_hides_nothing_is_called_that() -> None:
     found = metrics()
     found["evidence"] = {

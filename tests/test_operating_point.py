@@ -198,6 +198,17 @@ def test_what_a_point_reaches_is_worked_by_hand() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
+def test_who_is_refused_is_neither_referred_nor_answered() -> None:
+    labels, probabilities, groups = slices([0.9, 0.55, 0.45, 0.3], [0.1, 0.2, 0.7, 0.4, 0.6])
+    # 0.55 lies within the band, 0.7 beyond it and is wrong.
+    refused = np.array([False, True, False, False, False, False, True, False, False])
+    found = judge(POINT, labels, probabilities, groups, CLASSES, 50, 1, refused)
+    assert found["referred"]["value"] == pytest.approx(2 / 9)
+    assert found["error_when_answered"]["value"] == pytest.approx(2 / 5)
+    # What the threshold alone would say is asked of all.
+    assert (found["sensitivity"]["value"], found["specificity"]["value"]) == pytest.approx((2 / 4, 3 / 5))
+
+
 def test_a_figure_without_slices_is_undefined_and_says_why_it_has_no_interval() -> None:
     labels, probabilities, groups = slices([], [0.1, 0.2, 0.3])
     found = judge(POINT, labels, probabilities, groups, CLASSES, 50, 1)

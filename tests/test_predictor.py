@@ -70,5 +70,5 @@ def test_a_model_of_someone_else_is_refused(model: onnx.ModelProto) -> None:
     foreign = onnx.ModelProto()
     foreign.CopyFrom(model)
     del foreign.metadata_props[:]
-    with pytest.raises(ValueError, match="carries no 'lung_tumor' metadata; export it with `kedro run"):
+    with pytest.raises(ValueError, match="carries no 'lung_tumor' metadata; export it with `kedro run`"):
         Predictor(foreign.SerializeToString())

@@ -137,6 +137,16 @@ def test_a_mean_over_slices_has_an_interval_where_the_class_of_few_groups_is_a_s
     assert drawn == {"accuracy", "brier", "log_loss", "per_class.well.recall", "per_class.sick.specificity"}
 
 
+def test_a_mean_over_slices_has_none_where_a_tenth_of_them_are_one_group_s() -> None:
+    # Nothing says whether that group's ten slices are told rightly elsewhere: by a tenth the accuracy may be another.
+    labels = np.r_[np.zeros(10, dtype=np.int64), np.ones(90, dtype=np.int64)]
+    known = np.random.default_rng(3).dirichlet(np.ones(2), size=100)
+    groups = ["one"] * 10 + [f"g{row}" for row in range(90)]
+    found = measure(labels, known, groups, CLASSES[2], draws=50, seed=1)["intervals"]
+    for name in ("accuracy", "brier", "log_loss"):
+        assert (found[name]["low"], found[name]["reason"]) == (None, "class sick has 1 group; an interval needs 5")
+
+
 def test_five_groups_of_a_class_are_enough() -> None:
     found = measure(*small_class(5), CLASSES[2], draws=50, seed=1)["intervals"]
     assert all(interval["low"] is not None for interval in found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,8 +25,14 @@ Of two groups half of all resamples hold one of them alone, so that they know ne
 """
 
 MINOR_CLASS = 0.1
-"""Share of the slices up to which a class of too few groups is no hindrance to the interval of a mean over slices: what its
-slices may add to the variance is at most the square of that, of a variance that is at most a quarter."""
+"""Share of the variance of a mean over slices up to which a class of too few groups is no hindrance to its interval.
+
+Classes of k groups with the part w of the slices add w² / k to it each, were groups of all of them equally uncertain. So a
+tenth of the slices hinders if they are one group's, however many slices the others have.
+"""
+
+_ROUNDING = 1e-12
+"""Draws no farther apart are equal: sums in another order differ by so much."""
 
 _MOST_UNDEFINED = 0.05
 """Share of draws that may leave the figure undefined; beyond it the ends of the interval would be guesses."""
@@ -97,7 +104,7 @@ def interval_of(values: Sequence[float | None]) -> Interval:
     reason = f"{undefined} of {len(numbers)} draws left the figure undefined" if undefined else ""
     if undefined > _MOST_UNDEFINED * len(numbers):
         return Interval(None, None, len(numbers), undefined, reason)
-    if np.ptp(defined) == 0.0:
+    if np.ptp(defined) <= _ROUNDING:
         return Interval(None, None, len(numbers), undefined, "every draw gave the same: too little to draw from")
     low, high = np.quantile(defined, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0])
     return Interval(float(low), float(high), len(numbers), undefined, reason)
@@ -141,13 +148,15 @@ def few_groups(groups: Sequence[str], strata: Sequence[str], *, mean: bool = Fal
     Args:
         groups: (n,) group of each row.
         strata: (n,) class of each row.
-        mean: whether the figure is a mean over rows, on which a class of :data:`MINOR_CLASS` of them hardly tells.
+        mean: whether the figure is a mean over rows, on which a class may hardly tell (:data:`MINOR_CLASS`).
     """
-    least = MINOR_CLASS * len(strata) if mean else 0
+    behind, rows = _groups_behind(groups, strata), Counter(map(str, strata))
+    variances = {name: (rows[name] / len(strata)) ** 2 / len(own) for name, own in behind.items()}
+    least = MINOR_CLASS * sum(variances.values()) if mean else 0.0
     few = [
         f"class {name} has {_counted(own)}"
-        for name, own in _groups_behind(groups, strata).items()
-        if len(own) < FEWEST_GROUPS and list(strata).count(name) > least
+        for name, own in behind.items()
+        if len(own) < FEWEST_GROUPS and variances[name] > least
     ]
     return f"{', '.join(few)}; an interval needs {FEWEST_GROUPS}" if few else ""
 
@@ -162,12 +171,13 @@ def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequ
     Args:
         hits: (n,) whether each slice has it.
         groups: (n,) group of each slice; copies in one group are one observation.
-        strata: (n,) class of each slice.
+        strata: (n,) class of each slice. Groups of several classes count as a class of that combination.
     """
     if len(hits) == 0 or hits.any() != hits.all():
         return None
-    behind = _groups_behind(groups, strata)
-    heaviest = max(list(strata).count(name) / len(hits) / len(own) for name, own in behind.items())
+    _, _, sizes, stratum_of = _members(groups, strata)
+    # A group of several classes is one observation, not one of each: it makes a class of its own, as in the resamples.
+    heaviest = (np.bincount(stratum_of, weights=sizes) / np.bincount(stratum_of)).max() / len(hits)
     end = float(((1.0 - LEVEL) / 2.0) ** heaviest)
     reason = f"exact interval, as all slices of {_counted(set(groups))} agree"
     return Interval(end, 1.0, 0, reason=reason) if hits.all() else Interval(0.0, 1.0 - end, 0, reason=reason)

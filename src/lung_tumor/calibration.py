@@ -87,6 +87,21 @@ def calibrated(probabilities: Probabilities, temperature: float) -> Values:
     return np.asarray(softmax(_logits(probabilities) / temperature, axis=1))
 
 
+def calibrated_out_of_fold(labels: Labels, probabilities: Probabilities, folds: Labels) -> Values:
+    """Out-of-fold probabilities calibrated as a served model is, (n, classes): each fold by a temperature from the others.
+
+    Args:
+        labels: (n,) index of each slice's true class.
+        probabilities: (n, classes), of every slice by a model that did not see its fold.
+        folds: (n,) fold of each slice, two or more.
+    """
+    found = np.empty(probabilities.shape)
+    for fold in np.unique(folds):
+        others, own = folds != fold, folds == fold
+        found[own] = calibrated(probabilities[own], fit_temperature(labels[others], probabilities[others]).value)
+    return found
+
+
 def reliability(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> list[dict[str, float]]:
     """How often slices are told rightly whose most probable class was given about the same probability.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lung_tumor.bootstrap import LEVEL
 from lung_tumor.manifest import TEST
 from lung_tumor.shortcuts import CHANCE
 from lung_tumor.wording import how_many, listed, percent
 
-_CONFIDENCE = 0.95
 _LEAKS = 3
 """Leaks of a given split that the warning spells out, worst first; the table shows all."""
 
@@ -117,12 +117,12 @@ def _random_split(split: Mapping[str, Any]) -> str:
 
 
 def _smallest_test_class(label: str, groups: int) -> str:
-    """The exact one-sided lower bound of a share when all of n are right is (1 - confidence)^(1/n) (Clopper, Pearson 1934)."""
+    """The exact 95 % interval of a share when all of n are right begins at 0.025^(1/n) (Clopper and Pearson 1934)."""
     if groups == 0:
         return f"No independent picture of {label} is left for the test: nothing can be said about that class."
-    bound = (1.0 - _CONFIDENCE) ** (1.0 / groups)
+    bound = ((1.0 - LEVEL) / 2.0) ** (1.0 / groups)
     rightly = {1: "that one", 2: "both"}.get(groups, f"all {groups:,}")
     return (
         f"The test holds {how_many(groups, 'independent picture')} of {label}. Even a model that gets {rightly} right may be "
-        f"right in as few as {percent(bound)} of new cases (95 % confidence)."
+        f"right in as few as {percent(bound)} of new cases (lower end of the 95 % interval)."
     )

@@ -187,7 +187,7 @@ def reliability(
 def coverage(
     predictions: Predictions, point: Mapping[str, Any], *, synthetic: bool, caution: Sequence[str] = ()
 ) -> Figure:
-    """What referring buys: the share of wrong answers against the share of slices that get one.
+    """What referring buys: the share of wrong answers against the share of slices that get one, were none refused.
 
     Args:
         predictions: of the test slices.
@@ -211,7 +211,7 @@ def coverage(
     axes.set(xlim=(-0.01, 1.02), ylim=(-0.005, max(0.1, 1.4 * max(errors))))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("coverage: share of test slices answered")
+    axes.set_xlabel("coverage: share of test slices answered, if none were refused")
     axes.set_ylabel("error: share of answers that are wrong")
     axes.set_title(caption(synthetic, "Coverage and error, test slices"), fontsize=10)
     axes.legend(loc="upper left", frameon=False, fontsize=8)

@@ -77,7 +77,10 @@ class FigureTable:
 
 
 def figure_table(measured: Mapping[str, Any]) -> FigureTable:
-    """Lay out ``metrics["test"]`` or ``metrics["cross_validation"]``; what is undefined is a dash with a note that says why."""
+    """Lay out ``metrics["test"]`` or ``metrics["cross_validation"]``.
+
+    What is undefined has a note that says why: rankings are a dash, shares and Matthews's correlation the 0 that they count as.
+    """
     judges = [name for name in JUDGES if measured[name] is not None]
     notes: dict[str, str] = {}
 
@@ -111,6 +114,8 @@ def _cell(found: Mapping[str, Any], path: tuple[str, ...], quiet: bool, notes: d
     reason = interval["reason"]
     if value is None:
         return Cell(UNDEFINED, notes=_letter(f"undefined: {reason}", notes))
+    if any(reason.startswith(sentence) for sentence in found["undefined"]):
+        return Cell(f"{value:.3f}", notes=_letter(f"undefined, counted as 0: {reason}", notes))
     if interval["low"] is None:
         # Whoever says the same of every slice gives the same in every draw: that is no lack of evidence.
         return Cell(f"{value:.3f}", notes="" if quiet else _letter(f"no interval: {reason}", notes))

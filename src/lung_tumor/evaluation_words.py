@@ -161,7 +161,7 @@ def novelty(metrics: Facts) -> list[str]:
         (
             f"A picture is refused when it is farther than {rule['threshold']:.4f} (cosine distance of pooled "
             f"VGG16 features) from the {_ordinal(rule['neighbours'])} nearest of {rule['references']:,} training "
-            f"slices. The limit accepts {percent(rule['acceptance'])} of these, each judged without its own group."
+            f"slices. The limit accepts at least {percent(rule['acceptance'])} of these, each judged without its own group."
         ),
         (
             f"Accepted: {percent(found['accepted_test'])} of the test slices, "
@@ -183,6 +183,8 @@ def evidence(metrics: Facts) -> list[str]:
         if found["kind"] == "exact"
         else f"The maps are made by {found['kind']}, an approximation: they need not sum to what the network computes."
     ]
+    negative = metrics["operating_point"]["negative"]
+    told[0] += f" Shown, and judged here, is what a map has above the mean map of training slices of {negative}."
     if phantom := found["phantom"]:
         told.append(
             f"On {how_many(phantom['slices'], 'synthetic slice')} with a mass at a known place, the strongest "

@@ -255,6 +255,7 @@ def _limits(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> tuple[Part,
         [
             "One slice is judged by itself; a radiologist sees the volume, earlier scans and the patient.",
             "With few groups an interval by bootstrap is too narrow; it says nothing of another hospital at all.",
+            "The test slices also decide which model is served: after many comparisons on the same ones its figures flatter.",
             "Before any other use: test on slices of that place, by independent patients, against radiologists.",
         ],
     )

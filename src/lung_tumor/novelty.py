@@ -125,9 +125,9 @@ def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: Novel
         options: see :class:`NoveltyOptions`.
 
     Returns:
-        See :class:`Novelty`. The threshold is the smallest of the leave-one-group-out distances, to the references that were
-        kept, that at least ``options.acceptance`` of the slices do not exceed. The few slices that are taken for upside down
-        are refused beside that: they must not raise the threshold for all.
+        See :class:`Novelty`. The threshold is the quantile ``options.acceptance`` of the leave-one-group-out distances, to the
+        references that were kept, rounded up to one of them: at least that share of the slices does not exceed it. The few
+        slices that are taken for upside down are refused beside that: they must not raise the threshold for all.
 
     Raises:
         ValueError: all slices are of one group.

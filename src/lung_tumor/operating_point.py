@@ -183,16 +183,18 @@ def judge(
         refused: (n,) whether a slice is refused and so gets no answer; none is if not given.
 
     Returns:
-        ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share within the band; and
-        ``error_when_answered``, the share of the others that is suspected or cleared wrongly. Each ``value`` (None where
-        undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of 0 or 1,
-        without ends where a class that holds many of the slices that count has too few groups.
+        ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share that is told "uncertain:
+        refer"; and ``error_when_answered``, the share of the suspected and the cleared of whom that is wrong. Each ``value``
+        (None where undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of
+        0 or 1, without ends where a class that much of its variance may come from has too few groups.
     """
     diseased = labels != list(classes).index(point.negative)
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
     suspected = scores >= point.threshold
-    referred = (scores >= point.low) & (scores < point.high)
-    answered = ~referred if refused is None else ~referred & ~refused
+    within = (scores >= point.low) & (scores < point.high)
+    # Who is refused is told that, and neither referred nor answered.
+    shown = np.ones_like(diseased) if refused is None else ~refused
+    referred, answered = shown & within, shown & ~within
     # Each figure is a share of some slices: which of them count, and which of those are hits.
     shares = {
         "sensitivity": (diseased, suspected),

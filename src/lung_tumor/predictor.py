@@ -62,9 +62,7 @@ class Predictor:
         self._session = open_session(content, threads)
         found = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in found:
-            raise ValueError(
-                f"the ONNX file carries no {METADATA_KEY!r} metadata; export it with `kedro run --pipeline=training`"
-            )
+            raise ValueError(f"the ONNX file carries no {METADATA_KEY!r} metadata; export it with `kedro run`")
         self.metadata = ModelMetadata.from_json(found[METADATA_KEY])
         self._input = self._session.get_inputs()[0].name
 

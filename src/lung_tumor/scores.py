@@ -67,7 +67,7 @@ def measure(
         The figures, and under ``intervals`` an :class:`lung_tumor.bootstrap.Interval` as a dictionary for each, by its
         dotted name such as ``per_class.normal.recall``. There are no ends, but the reason, where the figure is undefined or
         rests on a class of too few groups: the recall of a class on that class alone, its specificity on all others, a mean
-        over slices on classes that hold many of them, and everything else on all classes. Shares of exactly 0 or 1
+        over slices on classes that its variance may come from, and everything else on all classes. Shares of exactly 0 or 1
         have exact ends, of however few groups.
     """
     figures = classification_metrics(labels, probabilities, classes)

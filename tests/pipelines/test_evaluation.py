@@ -66,6 +66,8 @@ def test_each_answer_follows_from_suspicion_and_distance(ran: DataCatalog) -> No
     assert set(predictions.loc[refused, "answer"]) <= {"refused"}
     assert set(predictions.loc[referred, "answer"]) <= {"uncertain"}
     assert set(predictions.loc[~refused & ~referred, "answer"]) <= {"suspected", "clear"}
+    told = ran.load("metrics")["operating_point"]["test"]["referred"]["value"]
+    assert told == pytest.approx((predictions["answer"] == "uncertain").mean())
 
 
 def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:
@@ -77,6 +79,8 @@ def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:
     assert test["network"]["accuracy"] == pytest.approx((predictions["label"] == predictions["predicted"]).mean())
     assert (test["slices"], test["groups"]) == (len(predictions), len(predictions))
     assert metrics["cross_validation"]["slices"] == len(ran.load("out_of_fold_predictions"))
+    pooled = ran.load("cross_validation_metrics")["pooled"]
+    assert {name: metrics["cross_validation"]["network"][name] for name in pooled} == pooled
     assert (metrics["source"], metrics["synthetic"]) == ("made-up slices", False)
     assert json.loads(json.dumps(metrics)) == metrics
 

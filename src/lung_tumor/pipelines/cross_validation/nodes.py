@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from lung_tumor import cross_validation, figures
 from lung_tumor import metrics as measures
+from lung_tumor.calibration import calibrated_out_of_fold
 from lung_tumor.classifier import Classifier
 from lung_tumor.consistency import require_same_origin
 from lung_tumor.feature_store import FeatureStore
@@ -83,10 +84,14 @@ def measure_out_of_fold(
     comparison: ComparisonOptions,
     seed: int,
 ) -> dict[str, Any]:
-    """Figures over all out-of-fold predictions, beside numbers without anatomy on the same folds, and by fold."""
+    """Figures over all out-of-fold predictions, beside numbers without anatomy on the same folds, and by fold.
+
+    Calibrated, as the evaluation reports them too; those by fold are of what the network gives.
+    """
     classes = list(classifier.metadata.classes)
     labels = measures.class_indices(predictions["label"].tolist(), classes)
-    probabilities = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    given = predictions[[f"p_{name}" for name in classes]].to_numpy()
+    probabilities = calibrated_out_of_fold(labels, given, predictions["fold"].to_numpy())
     beside = predictions[["pixels"]].merge(scores, on="pixels", how="left", validate="one_to_one")
     stronger = max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
     facts = {

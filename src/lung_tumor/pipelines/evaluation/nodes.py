@@ -184,13 +184,8 @@ def judge_calibration(
 
 
 def _calibrated_out_of_fold(out_of_fold: pd.DataFrame) -> npt.NDArray[np.float64]:
-    labels, given, folds = labels_of(out_of_fold), probabilities_of(out_of_fold), out_of_fold["fold"].to_numpy()
-    found = np.empty_like(given)
-    for fold in np.unique(folds):
-        others, own = folds != fold, folds == fold
-        temperature = calibration.fit_temperature(labels[others], given[others]).value
-        found[own] = calibration.calibrated(given[own], temperature)
-    return found
+    folds = out_of_fold["fold"].to_numpy()
+    return calibration.calibrated_out_of_fold(labels_of(out_of_fold), probabilities_of(out_of_fold), folds)
 
 
 def judge_operating_point(
