@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_BYTES_AT_ONCE": 256 * MEBIBYTE,
     "CLIENT_SHARE": 0.75,
     "JUDGED_AT_ONCE": 2,
-    "BATCH": 2,
+    "RUNS": 2,
     # One client.
     "RATE_PER_SECOND": 100.0,
     "RATE_BURST": 1000,
@@ -55,7 +55,7 @@ option                 meaning
 ``MAX_BYTES_AT_ONCE``   bytes of their bodies together
 ``CLIENT_SHARE``        share of these two that one client address may take
 ``JUDGED_AT_ONCE``      pictures held decoded at a time
-``BATCH``               slices of one run of the model
+``RUNS``                slices that the model judges at a time, each in a run of its own
 ``RATE_PER_SECOND``     requests of one client address in the long run, 0 for any number; beyond: 429
 ``RATE_BURST``          requests it may send at once
 ======================  ==============================================================================================

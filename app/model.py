@@ -62,7 +62,7 @@ class Resources:
     def of(cls, config: Mapping[str, Any]) -> Resources:
         """Resources as the configuration bounds them."""
         turns = threading.Semaphore(config["JUDGED_AT_ONCE"])
-        return cls(config, Engine(config["BATCH"]), Metrics(), turns)
+        return cls(config, Engine(config["RUNS"]), Metrics(), turns)
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,14 @@ def find_body(pixels: Pixels) -> Body | None:
     top, bottom, left, right = _without_frame(pixels)
     inner = pixels[top:bottom, left:right]
     small, scale = _small_copy(inner)
-    bright = _bright(small)
-    if bright is None:
+    found = _above_black(small) or _above_air(small)
+    if found is None:
         return None
+    bright, solid = found
     edge = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
-    solid = np.ones_like(bright) if edge.mean() > _WITHIN else _solid(bright)
-    if solid is None or cv2.countNonZero(solid) < _SMALLEST * pixels.size * scale.prod():
+    if edge.mean() > _WITHIN:
+        solid = np.ones_like(bright)
+    if cv2.countNonZero(solid) < _SMALLEST * pixels.size * scale.prod():
         return None
     contours, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     hull = cv2.convexHull(np.concatenate(contours)).reshape(-1, 2).astype(np.float32)
@@ -121,24 +123,23 @@ def _small_copy(pixels: Pixels) -> tuple[Pixels, npt.NDArray[np.float64]]:
     return np.asarray(small, dtype=np.uint8), np.array([size[0] / width, size[1] / height])
 
 
-def _bright(small: Pixels) -> Pixels | None:
-    """What is body rather than air, 0 or 1."""
-    clipped = _above_black(small)
-    if clipped is not None:
-        return clipped
+def _above_air(small: Pixels) -> tuple[Pixels, Pixels] | None:
+    """What is body rather than air, and what of it :func:`_solid` leaves, each 0 or 1; None where nothing is."""
     otsu, bright = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     core = _solid(np.asarray(bright, dtype=np.uint8))
     if core is None:
         return None
     holes = small[(core == 1) & (bright == 0)]
     if holes.size < _HOLES * core.sum():
-        return np.asarray(bright, dtype=np.uint8)
+        return np.asarray(bright, dtype=np.uint8), core
     lungs = float(np.median(holes))
-    return np.asarray(small > lungs + 0.35 * (otsu - lungs), dtype=np.uint8)
+    bright = np.asarray(small > lungs + 0.35 * (otsu - lungs), dtype=np.uint8)
+    core = _solid(bright)
+    return None if core is None else (bright, core)
 
 
-def _above_black(small: Pixels) -> Pixels | None:
-    """All that is not black, where the window clipped air and lungs alike; None where it did not.
+def _above_black(small: Pixels) -> tuple[Pixels, Pixels] | None:
+    """All that is not black, as :func:`_above_air`, where the window clipped air and lungs alike; None where it did not.
 
     Otsu's threshold would then part muscle from fat, or bone from muscle. Black must be found within the body too: around
     the field of view it says nothing.
@@ -150,7 +151,7 @@ def _above_black(small: Pixels) -> Pixels | None:
     core = _solid(bright)
     if core is None or (core > bright).sum() < _HOLES * core.sum():
         return None
-    return bright
+    return bright, core
 
 
 def _solid(bright: Pixels) -> Pixels | None:

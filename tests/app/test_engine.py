@@ -1,9 +1,10 @@
-"""One thread runs the model for all: in order, a few slices at a time, and whatever happens."""
+"""Few slices at a time reach the model, in the order asked, whatever happens."""
 
 from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -19,9 +20,16 @@ class Slow:
     def __init__(self) -> None:
         self.runs: list[list[int]] = []
         self.go = threading.Event()
+        self.inside = self.most_inside = 0
+        self._lock = threading.Lock()
 
     def judge(self, prepared: np.ndarray) -> Judged:
+        with self._lock:
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
         self.go.wait(10)
+        with self._lock:
+            self.inside -= 1
         greys = prepared[:, 0, 0].tolist()
         self.runs.append(greys)
         if 255 in greys:
@@ -34,29 +42,38 @@ def picture(grey: int) -> np.ndarray:
     return np.full((4, 4), grey, np.uint8)
 
 
-def test_what_waits_goes_into_the_next_run_together_and_no_more_than_fits():
-    engine, model = Engine(batch=3), Slow()
+def until(condition) -> None:
+    end = time.monotonic() + 10
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+def test_slices_run_by_themselves_in_the_order_asked_and_no_more_at_a_time_than_allowed():
+    engine, model = Engine(runs=2), Slow()
     answers = [engine.submit(model, picture(grey)) for grey in range(8)]
+    until(lambda: model.inside == 2)
+    assert (model.inside, engine.waiting) == (2, 6)
     model.go.set()
     assert [int(answer.result(10).distances[0]) for answer in answers] == list(range(8))
-    assert [grey for run in model.runs for grey in run] == list(range(8))
-    assert max(map(len, model.runs)) == 3
+    assert sorted(model.runs) == [[grey] for grey in range(8)]
+    assert model.most_inside == 2
+    until(lambda: engine.waiting == 0)
     assert engine.waiting == 0
 
 
-def test_slices_of_two_models_never_share_a_run():
-    engine, first, second = Engine(batch=8), Slow(), Slow()
+def test_each_slice_is_judged_by_the_model_that_it_names():
+    engine, first, second = Engine(runs=2), Slow(), Slow()
     order = [first, first, second, first, second, second]
     answers = [engine.submit(model, picture(grey)) for grey, model in enumerate(order)]
     first.go.set()
     second.go.set()
     assert [int(answer.result(10).distances[0]) for answer in answers] == list(range(6))
-    assert sorted(grey for run in first.runs for grey in run) == [0, 1, 3]
-    assert sorted(grey for run in second.runs for grey in run) == [2, 4, 5]
+    assert sorted(first.runs) == [[0], [1], [3]]
+    assert sorted(second.runs) == [[2], [4], [5]]
 
 
 def test_a_model_that_breaks_tells_those_who_asked_and_goes_on():
-    engine, model = Engine(batch=1), Slow()
+    engine, model = Engine(runs=1), Slow()
     model.go.set()
     broken, whole = engine.submit(model, picture(255)), engine.submit(model, picture(7))
     with pytest.raises(RuntimeError, match="the model broke"):
@@ -65,7 +82,7 @@ def test_a_model_that_breaks_tells_those_who_asked_and_goes_on():
 
 
 def test_what_nobody_waits_for_any_more_is_never_run():
-    engine, model = Engine(batch=1), Slow()
+    engine, model = Engine(runs=1), Slow()
     first, given_up, last = (engine.submit(model, picture(grey)) for grey in (1, 2, 3))
     assert given_up.cancel()
     model.go.set()
@@ -75,7 +92,7 @@ def test_what_nobody_waits_for_any_more_is_never_run():
 
 
 def test_a_model_that_nobody_uses_any_more_is_let_go(make_model):
-    engine, model = Engine(batch=2), Predictor(make_model(), threads=1)
+    engine, model = Engine(runs=2), Predictor(make_model(), threads=1)
     engine.submit(model, np.zeros((64, 64), np.uint8)).result(10)
     gone = weakref.ref(model)
     del model
@@ -88,5 +105,5 @@ def test_a_model_that_nobody_uses_any_more_is_let_go(make_model):
 
 
 def test_an_engine_that_could_hold_nothing_is_refused():
-    with pytest.raises(ValueError, match="batch must be 1 or more, received 0"):
-        Engine(batch=0)
+    with pytest.raises(ValueError, match="runs must be 1 or more, received 0"):
+        Engine(runs=0)
