@@ -74,6 +74,11 @@ def key_of(digest: bytes, made_by: str) -> bytes:
     return hashlib.blake2b(digest + made_by.encode(), digest_size=_DIGEST).digest()
 
 
+def stored_bytes(values: Floats) -> int:
+    """Bytes that a record of these numbers takes of a store's budget."""
+    return len(_packed(values)[2])
+
+
 class FeatureStore:
     """A store that grows up to a budget and then forgets what was not used for longest.
 
@@ -193,8 +198,8 @@ class FeatureStore:
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do ``work`` in one transaction; in a new file where the present one is no database any more."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return self._attempt(work)
             except sqlite3.DatabaseError as error:
@@ -203,12 +208,14 @@ class FeatureStore:
                     raise
                 self._set_aside(error)
                 return self._attempt(work)
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             advice = "another run is writing to it; wait for that to end" if "locked" in str(error) else "see to it"
             raise StoreError(f"{self._path.name} cannot be used ({error}): {advice}, or name another file") from None
 
     def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with closing(sqlite3.connect(self._path, timeout=_TIMEOUT)) as store:
+            # Text that a flipped bit made undecodable is for the checksum to find: SQLite would refuse the whole query.
+            store.text_factory = lambda text: text.decode(errors="replace")
             _prepare(store, self._path)
             with store:
                 return work(store)
