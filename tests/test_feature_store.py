@@ -159,6 +159,27 @@ def test_a_file_whose_pages_are_damaged_is_set_aside_with_its_journal(
     assert "damaged" in caplog.text
 
 
+def test_a_file_whose_tables_contradict_each_other_is_set_aside(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.put({"maker": {key: record(1) for key in keys(3)}})
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("DELETE FROM records WHERE id = 3")  # its content stays, under the number of the next record
+    store.put({"maker": {key: record(1) for key in keys(4)}})
+    assert store.get(keys(4)).keys() == set(keys(4))
+    assert (tmp_path / "features.damaged").exists()
+
+
+def test_a_file_whose_schema_is_no_text_any_more_is_set_aside(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.put({"maker": {keys(1)[0]: record(1)}})
+    content = store.path.read_bytes()
+    # Kind, name and table of an entry, one after the other.
+    assert content.count(b"indexby_userecords") == 1
+    store.path.write_bytes(content.replace(b"indexby_userecords", b"indexby\xdfuserecords"))
+    assert store.get(keys(1)) == {}
+    assert (tmp_path / "features.damaged").exists()
+
+
 def test_beyond_the_budget_the_least_recently_used_are_forgotten(tmp_path: Path) -> None:
     one, two, three, four = keys(4)
     size = record(1).nbytes

@@ -202,9 +202,11 @@ class FeatureStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return self._attempt(work)
-            except sqlite3.DatabaseError as error:
-                # SQLite says "malformed" and "not a database" by this very class; what comes of use has subclasses.
-                if type(error) is not sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                # SQLite says "malformed" and "not a database" by the first of these classes; what comes of use has others of its
+                # subclasses. Tables that contradict each other break a constraint, and Python cannot read words of a damaged
+                # schema.
+                if type(error) not in (sqlite3.DatabaseError, sqlite3.IntegrityError, UnicodeDecodeError):
                     raise
                 self._set_aside(error)
                 return self._attempt(work)
@@ -220,7 +222,7 @@ class FeatureStore:
             with store:
                 return work(store)
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, error: Exception) -> None:
         # Nothing in it is worth more than the time to make it again, but a file is never deleted for being unreadable.
         aside = self._path.with_suffix(".damaged")
         self._path.replace(aside)
