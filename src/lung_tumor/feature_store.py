@@ -203,9 +203,9 @@ class FeatureStore:
             try:
                 return self._attempt(work)
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                # SQLite says "malformed" and "not a database" by the first of these classes; what comes of use has others of its
-                # subclasses. Tables that contradict each other break a constraint, and Python cannot read words of a damaged
-                # schema.
+                # SQLite says "malformed" and "not a database" by the first of these classes; what comes of use has other
+                # subclasses of it. Tables that contradict each other break a constraint, and Python cannot read words of a
+                # damaged schema.
                 if type(error) not in (sqlite3.DatabaseError, sqlite3.IntegrityError, UnicodeDecodeError):
                     raise
                 self._set_aside(error)
