@@ -119,6 +119,19 @@ def test_a_damaged_record_is_dropped_and_told_and_the_others_stay(
     assert store_at(tmp_path).summary()[0]["records"] == 1
 
 
+def test_text_that_can_no_longer_be_read_is_damage_like_any_other(tmp_path: Path) -> None:
+    good, shape, kind = keys(3)
+    store = store_at(tmp_path)
+    store.put({"maker": dict.fromkeys((good, shape, kind), record(1))})
+    with closing(sqlite3.connect(store.path)) as database, database:
+        # One bit more, and a letter of ASCII is no UTF-8.
+        database.execute("UPDATE contents SET shape = CAST(x'b278337839' AS TEXT) WHERE id = 2")
+        database.execute("UPDATE contents SET kind = CAST(x'e66c6f61743332' AS TEXT) WHERE id = 3")
+        database.execute("UPDATE makers SET made_by = CAST(x'ed616b6572' AS TEXT)")
+    assert store.get([good, shape, kind]).keys() == {good}
+    assert [row["records"] for row in store.summary()] == [1]
+
+
 def test_a_file_that_is_no_store_is_set_aside_and_not_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "features.sqlite").write_bytes(b"no database at all, " * 100)
     with caplog.at_level(logging.WARNING):
@@ -144,6 +157,27 @@ def test_a_file_whose_pages_are_damaged_is_set_aside_with_its_journal(
     store.put({"maker": many})
     assert store.get(keys(50)).keys() == many.keys()
     assert "damaged" in caplog.text
+
+
+def test_a_file_whose_tables_contradict_each_other_is_set_aside(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.put({"maker": {key: record(1) for key in keys(3)}})
+    with closing(sqlite3.connect(store.path)) as database, database:
+        database.execute("DELETE FROM records WHERE id = 3")  # its content stays, under the number of the next record
+    store.put({"maker": {key: record(1) for key in keys(4)}})
+    assert store.get(keys(4)).keys() == set(keys(4))
+    assert (tmp_path / "features.damaged").exists()
+
+
+def test_a_file_whose_schema_is_no_text_any_more_is_set_aside(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    store.put({"maker": {keys(1)[0]: record(1)}})
+    content = store.path.read_bytes()
+    # Kind, name and table of an entry, one after the other.
+    assert content.count(b"indexby_userecords") == 1
+    store.path.write_bytes(content.replace(b"indexby_userecords", b"indexby\xdfuserecords"))
+    assert store.get(keys(1)) == {}
+    assert (tmp_path / "features.damaged").exists()
 
 
 def test_beyond_the_budget_the_least_recently_used_are_forgotten(tmp_path: Path) -> None:
@@ -234,6 +268,9 @@ def test_a_store_in_a_place_that_cannot_be_one_is_an_error_with_its_name(tmp_pat
     (tmp_path / "features.sqlite").mkdir()
     with pytest.raises(StoreError, match=r"features\.sqlite cannot be used"):
         store_at(tmp_path).get(keys(1))
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"features\.sqlite cannot be used .*: see to it, or name another file"):
+        store_at(tmp_path / "file").get(keys(1))
 
 
 def test_a_budget_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -213,6 +213,36 @@ def test_a_budget_that_the_slices_exceed_is_warned_of_with_the_way_out(
     assert "raise budget_bytes of feature_store in conf/base/catalog.yml" in caplog.text
 
 
+def test_numbers_of_16_bits_are_warned_of_by_what_they_take(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def short(slices: np.ndarray) -> dict[int, np.ndarray]:
+        return {1: (slices[..., np.newaxis] & 128).astype(np.float32)}
+
+    # Twenty slices of 32 by 32 numbers of two bytes.
+    for budget, warns in ((20 * 2048, False), (20 * 2048 - 1, True)):
+        store = store_at(tmp_path / str(budget), budget)
+        Remembered(openers(pixels(20)), FrozenPass(CUTS[1:], ("short",), 8, short), store).compute("test")
+        assert ("raise budget_bytes" in caplog.text) == warns
+
+
+def test_what_was_read_before_is_read_again_where_only_its_neighbour_is_lost(tmp_path: Path) -> None:
+    slices, drifted = pixels(3), Engine()
+    store = store_at(tmp_path)
+    before = Remembered(openers(slices), passing(Engine()), store).read(range(3))
+    with sqlite3.connect(store.path) as file:
+        file.execute("DELETE FROM records WHERE id <= 3")  # the averages, which were put first
+    file.close()
+
+    def rounds_otherwise(given: np.ndarray) -> dict[int, np.ndarray]:
+        return {block: values + 1 for block, values in drifted(given).items()}
+
+    remembered = Remembered(openers(slices), FrozenPass(CUTS, passing(drifted).made_by, 8, rounds_otherwise), store)
+    averages, positions = remembered.read(range(3))
+    assert drifted.batches == [8]
+    np.testing.assert_array_equal(positions, before[1])
+    for first, again in zip((averages, positions), remembered.read(range(3)), strict=True):
+        np.testing.assert_array_equal(first, again)
+
+
 def test_a_fingerprint_tells_slices_cuts_and_their_order_apart() -> None:
     run = passing(Engine(), (CUTS[0], CUTS[1]))
 

@@ -343,13 +343,24 @@ def test_other_labels_activations_or_initial_weights_are_another_fit(
     assert seen[0] == seen[-1]
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "junk", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "renamed", "encrypted", "newer", "junk", "empty"])
 def test_a_damaged_checkpoint_is_warned_about_and_ignored(
     half_done: Path, damage: str, uninterrupted: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     content = bytearray(half_done.read_bytes())
-    content[content.index(b"\x93NUMPY", len(content) // 2) + 140] ^= 1
-    damaged = {"cut": content[: len(content) // 2], "flipped": content, "junk": b"junk", "empty": b""}
+    # Members of a zip archive are listed at its end: version needed, flags, …, name.
+    entry, last = content.index(b"PK\x01\x02"), content.rindex(b"state/")
+    flips = {
+        "flipped": content.index(b"\x93NUMPY", len(content) // 2) + 140,
+        "renamed": last,
+        "encrypted": entry + 8,
+        "newer": entry + 6,
+    }
+    damaged = {"cut": content[: len(content) // 2], "junk": b"junk", "empty": b""}
+    for name, place in flips.items():
+        damaged[name] = (
+            content[:place] + bytes([content[place] ^ (64 if name == "newer" else 1)]) + content[place + 1 :]
+        )
     half_done.write_bytes(damaged[damage])
     with caplog.at_level(logging.WARNING):
         assert fits.fingerprint(fits.run(half_done)) == uninterrupted

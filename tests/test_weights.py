@@ -95,16 +95,21 @@ def test_a_missing_tensor_is_named(tensors: Tensors) -> None:
 
 
 def damaged() -> Iterator[bytes]:
-    """An empty file, another format, an archive cut short, one with a flipped bit, and one bare array."""
+    """An empty file, another format, an archive cut short, two with a flipped bit, and one bare array."""
     whole = weights.to_bytes({BIAS: np.ones(64, np.float32)})
     flipped = bytearray(whole)
     flipped[len(whole) // 2] ^= 1
+    encrypted = bytearray(whole)
+    encrypted[whole.index(b"PK\x01\x02") + 8] ^= 1  # so says a flag in the list of members
     array = io.BytesIO()
     np.save(array, np.zeros(3))
-    yield from (b"", b"<html>", whole[:-40], bytes(flipped), array.getvalue())
+    yield from (b"", b"<html>", whole[:-40], bytes(flipped), bytes(encrypted), array.getvalue())
 
 
-@pytest.mark.parametrize("content", list(damaged()), ids=["empty", "foreign", "cut short", "flipped bit", "bare array"])
+DAMAGES = ["empty", "foreign", "cut short", "flipped bit", "encrypted", "bare array"]
+
+
+@pytest.mark.parametrize("content", list(damaged()), ids=DAMAGES)
 def test_a_damaged_cache_says_so_and_how_to_mend_it(content: bytes, tmp_path: Path) -> None:
     cache = tmp_path / "weights.npz"
     cache.write_bytes(content)

@@ -39,7 +39,13 @@ class Checkpoint:
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write to ``path`` whole or not at all, as an uncompressed NumPy archive."""
-    about = {"digest": checkpoint.digest, "history": checkpoint.history}
+    about = {
+        "digest": checkpoint.digest,
+        "history": checkpoint.history,
+        # Nothing else tells that one is missing.
+        "best": len(checkpoint.best),
+        "state": len(checkpoint.state),
+    }
     arrays = {
         f"{name}/{index}": part
         for name, parts in (("best", checkpoint.best), ("state", checkpoint.state))
@@ -59,12 +65,10 @@ def read(path: Path, digest: str) -> Checkpoint | None:
             if about["digest"] != digest:
                 logger.info("%s is of another fit: starting from the first epoch", path.name)
                 return None
-            best, state = (
-                [archive[f"{name}/{index}"] for index in range(sum(key.startswith(f"{name}/") for key in archive))]
-                for name in ("best", "state")
-            )
+            best, state = ([archive[f"{name}/{index}"] for index in range(about[name])] for name in ("best", "state"))
             return Checkpoint(digest, about["history"], best, state)
-    # A flipped bit fails zip's checksum; a cut file has no directory of its members, or is no archive at all.
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    # A flipped bit fails zip's checksum, or makes a member look encrypted or of another version; a cut file has no directory of
+    # its members, or is no archive at all.
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
         logger.warning("%s is damaged (%s): starting from the first epoch", path.name, error)
         return None

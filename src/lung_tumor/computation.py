@@ -63,6 +63,11 @@ class Computation:
     engine: Engine
     precision: Precision
 
+    @property
+    def trains_in(self) -> Literal["float32", "bfloat16", "float16"]:
+        """What blocks that train compute in: integers have no gradient."""
+        return "float32" if self.precision == "int8" else self.precision
+
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}"
 

@@ -74,6 +74,11 @@ def key_of(digest: bytes, made_by: str) -> bytes:
     return hashlib.blake2b(digest + made_by.encode(), digest_size=_DIGEST).digest()
 
 
+def stored_bytes(values: Floats) -> int:
+    """Bytes that a record of these numbers takes of a store's budget."""
+    return len(_packed(values)[2])
+
+
 class FeatureStore:
     """A store that grows up to a budget and then forgets what was not used for longest.
 
@@ -193,27 +198,31 @@ class FeatureStore:
 
     def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do ``work`` in one transaction; in a new file where the present one is no database any more."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 return self._attempt(work)
-            except sqlite3.DatabaseError as error:
-                # SQLite says "malformed" and "not a database" by this very class; what comes of use has subclasses.
-                if type(error) is not sqlite3.DatabaseError:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+                # SQLite says "malformed" and "not a database" by the first of these classes; what comes of use has other
+                # subclasses of it. Tables that contradict each other break a constraint, and Python cannot read words of a
+                # damaged schema.
+                if type(error) not in (sqlite3.DatabaseError, sqlite3.IntegrityError, UnicodeDecodeError):
                     raise
                 self._set_aside(error)
                 return self._attempt(work)
-        except sqlite3.OperationalError as error:
+        except (OSError, sqlite3.OperationalError) as error:
             advice = "another run is writing to it; wait for that to end" if "locked" in str(error) else "see to it"
             raise StoreError(f"{self._path.name} cannot be used ({error}): {advice}, or name another file") from None
 
     def _attempt(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         with closing(sqlite3.connect(self._path, timeout=_TIMEOUT)) as store:
+            # Text that a flipped bit made undecodable is for the checksum to find: SQLite would refuse the whole query.
+            store.text_factory = lambda text: text.decode(errors="replace")
             _prepare(store, self._path)
             with store:
                 return work(store)
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, error: Exception) -> None:
         # Nothing in it is worth more than the time to make it again, but a file is never deleted for being unreadable.
         aside = self._path.with_suffix(".damaged")
         self._path.replace(aside)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from lung_tumor.feature_store import FeatureStore, digest_of, key_of
+from lung_tumor.feature_store import FeatureStore, digest_of, key_of, stored_bytes
 from lung_tumor.frozen_pass import FrozenPass
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.network import Cut
@@ -156,7 +156,8 @@ class Remembered:
         position = {self._digests[index]: index for index in wanted if not found.keys() >= set(keys[index])}
         missing = list(position.values())
         for start in range(0, len(missing), self._pass.batch):
-            found |= self._make(self._open(missing[start : start + self._pass.batch]))
+            # What was found stays: computed beside other slices it may be rounded otherwise, and the store keeps the first.
+            found = self._make(self._open(missing[start : start + self._pass.batch])) | found
         rows = (map(found.__getitem__, keys[index]) for index in wanted)
         return [np.stack(values) for values in zip(*rows, strict=True)]
 
@@ -210,7 +211,7 @@ class Remembered:
             for made_by, output in zip(self._pass.made_by, outputs, strict=True)
         }
         self._store.put(records)
-        self._bytes = sum(output[0].nbytes for output in outputs)
+        self._bytes = sum(stored_bytes(output[0]) for output in outputs)
         return {key: row for rows in records.values() for key, row in rows.items()}
 
 

@@ -163,7 +163,8 @@ def parameters_file(result: SearchResult, path: str, seed: int, *, source: str) 
     ]
     comments = "".join(f"# {line}".rstrip() + "\n" for entry in told for line in entry.splitlines() or [""])
     run = {
-        "pipelines": "model_prep,features,training,evaluation",
+        # Cross-validation among them: evaluation refuses what another configuration left out of fold.
+        "pipelines": "model_prep,features,training,serving,cross_validation,evaluation",
         "params": {"seed": seed, **result.best.configuration.parameters()},
     }
     return comments + yaml.safe_dump({"run": run}, sort_keys=False, default_flow_style=None)

@@ -122,7 +122,7 @@ def _from_cache(cache: Path) -> Tensors | None:
         # Opened here, because np.load leaves the file open when it finds a damaged archive.
         with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name.replace(".", "/"): stored[name] for name in stored.files}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise WeightsError(f"{cache.name} is damaged ({error}); delete it to fetch the weights anew") from None
 
 

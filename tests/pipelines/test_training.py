@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from kedro.io import DataCatalog
 from lung_tumor.consistency import digest_of, manifest_digest
 from lung_tumor.errors import LeakError, SliceError, StaleError
 from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
-from lung_tumor.pipelines import serving, training
-from tests.support.pipelines import NETWORKS, run
+from lung_tumor.pipelines import cross_validation, serving, training
+from tests.support.pipelines import NETWORKS, run, told_int8
 
 
 def digests(catalog: DataCatalog, *splits: str) -> list[str]:
@@ -107,3 +108,18 @@ def test_a_classifier_beside_the_facts_of_another_training_is_not_made_a_candida
     stale = given["training_facts"] | {"model_digest": "of an earlier training"}
     with pytest.raises(StaleError, match="run `kedro run --pipeline=training` again"):
         run(pipeline, {**given, "training_facts": stale, "prepared_slices": {}})
+
+
+@pytest.mark.parametrize(
+    "pipeline", [training, cross_validation], ids=lambda pipeline: pipeline.__name__.rpartition(".")[2]
+)
+def test_where_activations_are_in_int8_blocks_train_in_float32(
+    pipeline: Any, run_of: Callable[[int], DataCatalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, made = run_of(3), pipeline.create_pipeline()
+    given = {name: catalog.load(name) for name in made.inputs()}
+    again = run(made, given | {"features": told_int8(catalog, pipeline.nodes, monkeypatch)})
+    if pipeline is training:
+        assert np.isfinite(again.load("training_facts")["fine_tuning"]["fine-tuned"]["loss"])
+    else:
+        assert not again.load("out_of_fold_predictions").isna().any(axis=None)

@@ -24,9 +24,9 @@ from lung_tumor.pipelines import tuning
 from lung_tumor.pipelines.tuning import nodes
 from lung_tumor.pipelines.tuning.tracking import TrialRuns
 from lung_tumor.tuning import COMPLETE, PRUNED, search
-from lung_tumor.tuning_memory import TrialMemory
+from lung_tumor.tuning_memory import Configuration, FoldScore, TrialMemory
 from lung_tumor.tuning_options import TuningOptions
-from tests.support.pipelines import NETWORKS, pretrained, run
+from tests.support.pipelines import NETWORKS, pretrained, run, told_int8
 from tests.support.tuning import DEFAULT, Landscape
 
 Tune = Callable[..., DataCatalog]
@@ -228,16 +228,37 @@ def test_the_run_above_holds_what_was_gained(tune: Tune, store: str) -> None:
     assert metrics["tuning.gain.mean"] == pytest.approx(summary["default"]["score"] - summary["best"]["score"])
 
 
+def test_what_stopped_trials_left_goes_with_the_end_of_the_search_and_not_before(
+    tune: Tune, ran_two: DataCatalog
+) -> None:
+    left = ran_two.load("feature_store").path.with_name("tuning_fold3.npz")
+    left.touch()
+
+    class Interrupted(Landscape):
+        def __call__(self, configuration: Configuration) -> Iterator[FoldScore]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tune(Interrupted())
+    assert left.exists()
+    tune()
+    assert not left.exists()
+
+
 def test_scores_of_other_code_are_not_believed(tmp_path: Path) -> None:
     before = nodes.code_digest(tmp_path)
     (tmp_path / "fitting.py").write_text("rate = 1\n", encoding="utf-8")
     changed = nodes.code_digest(tmp_path)
     (tmp_path / "fitting.py").write_text("rate = 2\n", encoding="utf-8")
-    assert len({before, changed, nodes.code_digest(tmp_path)}) == 3
+    otherwise = nodes.code_digest(tmp_path)
+    (tmp_path / "ranges.json").write_text("{}", encoding="utf-8")
+    assert len({before, changed, otherwise, nodes.code_digest(tmp_path)}) == 4
     assert nodes.code_digest() == nodes.code_digest()
 
 
-def test_real_folds_of_heads_and_of_fine_tuned_blocks_are_scored(ran_two: DataCatalog) -> None:
+def test_real_folds_of_heads_and_of_fine_tuned_blocks_are_scored(
+    ran_two: DataCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = TuningOptions(
         trials=4,
         feature_blocks=((2,), (1, 2)),
@@ -249,6 +270,8 @@ def test_real_folds_of_heads_and_of_fine_tuned_blocks_are_scored(ran_two: DataCa
     quick = FittingOptions(epochs=2, batch_size=8)
     given = {
         **{name: ran_two.load(name) for name in DATA},
+        # Blocks train in float32 then.
+        "features": told_int8(ran_two, nodes, monkeypatch),
         "imagenet_weights": pretrained(NetworkOptions(feature_blocks=(5,))),
         "trial_memory": TrialMemory(),
         "params:model_prep.network": NETWORKS[2],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -23,10 +24,11 @@ def test_kedro_run_takes_the_file_and_lists_survive(tmp_path: Path) -> None:
     file = folder / "data/08_reporting/best_parameters.yml"
     file.parent.mkdir(parents=True)
     file.write_text(parameters_file(SearchResult((best,), {}, 1), "x", seed=7, source="phantom:"), encoding="utf-8")
-    kedro_run("--pipelines=data_ingestion", cwd=folder)
-    kedro_run("--config", str(file), "--pipelines=model_prep", cwd=folder)
+    kedro_run(cwd=folder)
+    kedro_run("--config", str(file), cwd=folder)
     with closing(sqlite3.connect(folder / "mlflow.db")) as database:
-        params = dict(database.execute("select key, value from params").fetchall())
+        query = "select key, value from params join runs using (run_uuid) order by start_time"
+        params = dict(database.execute(query).fetchall())
     assert params["model_prep.network.feature_blocks"] == "(3, 5)"
     assert params["model_prep.network.hidden_units"] == "(8, 4)"
     assert params["model_prep.network.head"] == "max"
@@ -34,3 +36,7 @@ def test_kedro_run_takes_the_file_and_lists_survive(tmp_path: Path) -> None:
     architecture = (folder / "data/06_models/architecture.txt").read_text(encoding="utf-8")
     assert [name for name in ("block3_features", "block5_features", "hidden2") if name not in architecture] == []
     assert "block4_features" not in architecture
+    facts = json.loads((folder / "data/06_models/training_facts.json").read_text(encoding="utf-8"))
+    assert facts["features"]["augmentation"]["views"] == 2
+    verdict = json.loads((folder / "data/08_reporting/promotion.json").read_text(encoding="utf-8"))
+    assert verdict["compared"], "the candidate of this configuration was judged beside the one before"

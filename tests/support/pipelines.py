@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 from kedro.io import AbstractDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.runner import SequentialRunner
@@ -115,3 +117,14 @@ def model_files(folder: Path) -> dict[str, Any]:
         "served_model": OnnxModelDataset(filepath=served),
         "champion": FileContentDataset(filepath=served),
     }
+
+
+def told_int8(catalog: DataCatalog, nodes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Facts of activations in int8; what ``nodes`` gathers is float32 all the same, for these networks have no ranges."""
+    gather, exact = nodes.gather, {"computation": {"engine": "keras", "precision": "float32"}}
+
+    def gathered(rows: Any, slices: Any, classifier: Any, features: dict[str, Any], *rest: Any, **options: Any) -> Any:
+        return gather(rows, slices, classifier, features | exact, *rest, **options)
+
+    monkeypatch.setattr(nodes, "gather", gathered)
+    return {**catalog.load("features"), "computation": {"engine": "onnxruntime", "precision": "int8"}}

@@ -13,6 +13,7 @@ from lung_tumor import cross_validation, figures
 from lung_tumor import metrics as measures
 from lung_tumor.calibration import calibrated_out_of_fold
 from lung_tumor.classifier import Classifier
+from lung_tumor.computation import Computation
 from lung_tumor.consistency import require_same_origin
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions
@@ -54,7 +55,7 @@ def predict_out_of_fold(
         head,
         fine_tuning,
         seed,
-        precision=features["computation"]["precision"],
+        precision=Computation(**features["computation"]).trains_in,
         checkpoint=store.path.with_name("cross_validation.npz"),
     )
     parts = list(tqdm(fits, total=len(set(cohort.folds.tolist())), desc="Cross-validation", unit="fold"))

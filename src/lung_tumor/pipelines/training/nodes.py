@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from lung_tumor import agreement, figures, training
 from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
+from lung_tumor.computation import Computation
 from lung_tumor.consistency import require_same_origin, training_digest
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, class_weights
@@ -59,7 +60,7 @@ def train_classifier(
         head,
         fine_tuning,
         seed,
-        precision=features["computation"]["precision"],
+        precision=Computation(**features["computation"]).trains_in,
         checkpoint=store.path.with_name("fine_tuning.npz"),
     )
     labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]

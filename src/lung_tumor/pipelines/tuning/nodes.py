@@ -14,8 +14,9 @@ import lung_tumor
 from lung_tumor import __version__, network, tuning_figures, tuning_report
 from lung_tumor.classifier import Classifier
 from lung_tumor.cohort import Cohort
+from lung_tumor.computation import Computation
 from lung_tumor.consistency import digest_of, require_same_origin
-from lung_tumor.cross_validation import Fold, cross_validate
+from lung_tumor.cross_validation import Fold, cross_validate, forget
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
@@ -63,7 +64,14 @@ def search_configuration(
     )
     tags = {"synthetic": str(provenance["synthetic"]).lower(), "slices_from": provenance["source"]}
     with TrialRuns(tags) as runs:
-        return search(evaluate, default, options, seed, memory=memory.of(made_by), on_trial=runs.log)
+        result = search(evaluate, default, options, seed, memory=memory.of(made_by), on_trial=runs.log)
+    # Trials that were stopped early leave theirs; an interrupted search goes on from them.
+    forget(_checkpoint(store))
+    return result
+
+
+def _checkpoint(store: FeatureStore) -> Path:
+    return store.path.with_name("tuning.npz")
 
 
 def make_evaluator(
@@ -105,8 +113,8 @@ def make_evaluator(
             rated,
             fine_tuning,
             seed,
-            precision=features["computation"]["precision"],
-            checkpoint=store.path.with_name("tuning.npz"),
+            precision=Computation(**features["computation"]).trains_in,
+            checkpoint=_checkpoint(store),
         )
         for fold, _, probabilities in judged:
             yield fold, probabilities
@@ -117,8 +125,8 @@ def make_evaluator(
 
 
 def code_digest(folder: Path = Path(lung_tumor.__file__).parent) -> str:
-    """Digest of the library's sources: scores that other code gave are not believed."""
-    sources = sorted(folder.rglob("*.py"))
+    """Digest of the library's sources and of the numbers beside them: scores that other code gave are not believed."""
+    sources = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".json"))
     return digest_of([__version__, *(f"{source.name} {source.read_text(encoding='utf-8')}" for source in sources)])
 
 
