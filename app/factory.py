@@ -10,9 +10,9 @@ import cv2
 from flask import Flask
 
 from app import admission, api, model, observation, pages, problems
+from app.forms import InMemoryRequest
 from app.observation import DiscreetFlask
 from app.security import harden
-from app.uploads import InMemoryRequest
 from lung_tumor.configuration import PROJECT
 from lung_tumor.predictor import Predictor
 

@@ -6,9 +6,9 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from flask import Request, current_app, request
+from flask import current_app, request
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -30,13 +30,6 @@ _ZIP_DIRECTORY = 2**20
 """Largest table of contents of a zip that is read, in bytes: ten thousand names, parsed in milliseconds."""
 _LONGEST_NAME = 255
 _NOT_SLICES = ("thumbs.db", "desktop.ini", "dicomdir")
-
-
-class InMemoryRequest(Request):
-    """A request whose uploads stay in memory; Werkzeug would write those above 500 kB to a temporary file."""
-
-    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
-        return io.BytesIO()
 
 
 class Upload(NamedTuple):
@@ -62,10 +55,10 @@ def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
     Raises:
         BadRequest: the field is missing or holds no file.
         RequestEntityTooLarge: more files, or more bytes than ``MAX_CONTENT_LENGTH``.
-        UnsupportedMediaType: the body is no form.
+        UnsupportedMediaType: the body is no form that can hold a file.
     """
     at_most = at_most or int(current_app.config["MAX_FILES"])
-    if request.mimetype not in ("", "multipart/form-data", "application/x-www-form-urlencoded"):
+    if request.mimetype not in ("", "multipart/form-data"):
         raise UnsupportedMediaType(f"Send multipart/form-data with the slice in the field `{FIELD}`.")
     # A form that was submitted without choosing a file still carries the field, with an empty name and no content.
     files = [file for file in request.files.getlist(FIELD) if file.filename]
