@@ -194,19 +194,18 @@ def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until
             yield part
 
 
-def _frames(upload: Upload, most: int) -> list[Upload]:
+def _frames(upload: Upload, most: int) -> Iterator[Upload]:
     if not isinstance(upload.content, bytes):
-        return [upload]
+        yield upload
+        return
     try:
         frames = split_frames(upload.content, most)
     except SliceError as error:
-        return [upload._replace(content=UnprocessableEntity(_sentence(str(error))))]
-    if len(frames) == 1:
-        return [upload._replace(content=frames[0])]
-    return [
-        upload._replace(name=f"{upload.name} (frame {number})", content=frame)
-        for number, frame in enumerate(frames, start=1)
-    ]
+        yield upload._replace(content=UnprocessableEntity(_sentence(str(error))))
+        return
+    for number, opened in enumerate(frames, start=1):
+        name = upload.name if len(frames) == 1 else f"{upload.name} (frame {number})"
+        yield upload._replace(name=name, content=opened())
 
 
 @contextmanager

@@ -260,6 +260,13 @@ def test_each_frame_of_a_multi_frame_file_is_judged(predictor, client):
     assert "3 frames; export it as files of at most 2 each" in response.get_json(force=True)["detail"]
 
 
+def test_a_file_of_no_frames_is_422_and_not_nothing(client):
+    dataset = dataset_of(phantom_hounsfield()[::4, ::4].copy(), SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1")
+    dataset.NumberOfFrames = 0
+    for url in (URL, "/"):
+        assert send(client, written(dataset), url=url).status_code == 422
+
+
 def test_frames_beyond_the_limit_are_to_be_sent_separately(predictor, bright):
     dataset = dataset_of(phantom_hounsfield()[::4, ::4].copy())
     dataset.NumberOfFrames = 3
