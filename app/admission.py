@@ -9,6 +9,8 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, g, request
 from werkzeug.datastructures import WWWAuthenticate
@@ -57,11 +59,11 @@ class RateLimit:
 
 
 class Room:
-    """Requests with a body that are under way, by number and by bytes.
+    """Room for what requests hold, their bodies or the file that each unpacks, by number and by bytes.
 
     Args:
         requests: most of them.
-        size: most bytes that their bodies may have together; a larger one is let in alone.
+        size: most bytes that they may hold together; what is larger is let in alone.
         share: of both, what one client may take, 0 to 1, so that it leaves room for others.
     """
 
@@ -72,13 +74,18 @@ class Room:
         self._lock = threading.Lock()
         self._bodies: list[tuple[str, int]] = []
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Room:
+        """Room as the configuration bounds it."""
+        return cls(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]), float(config["CLIENT_SHARE"]))
+
     @property
     def taken(self) -> int:
         """Requests under way."""
         return len(self._bodies)
 
     def enter(self, client: str, size: int) -> bool:
-        """Take room for a client's body; whether there was some."""
+        """Take room for a client; whether there was some."""
         with self._lock:
             everyones = [taken for _, taken in self._bodies]
             own = [taken for whose, taken in self._bodies if whose == client]
@@ -103,7 +110,7 @@ def register(app: Flask, metrics: Metrics) -> Room:
     """Look at every request before its body is read."""
     config = app.config
     rate = RateLimit(float(config["RATE_PER_SECOND"]), int(config["RATE_BURST"]))
-    room = Room(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]), float(config["CLIENT_SHARE"]))
+    room = Room.of(config)
     token = str(config["TOKEN"] or "")
 
     def admit() -> None:

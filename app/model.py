@@ -16,6 +16,7 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.io import AbstractDataset, DataCatalog
 from werkzeug.exceptions import ServiceUnavailable
 
+from app.admission import Room
 from app.engine import Engine
 from app.metrics import Metrics
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
@@ -49,6 +50,7 @@ class Resources:
         engine: where slices wait for the model.
         metrics: what is counted.
         turns: one for each picture that may be held decoded at a time.
+        unpacked: room for what the zips of all requests hold unpacked.
         large: held while a large picture is decoded, since one alone takes hundreds of megabytes.
     """
 
@@ -56,13 +58,14 @@ class Resources:
     engine: Engine
     metrics: Metrics
     turns: threading.Semaphore
+    unpacked: Room
     large: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Resources:
         """Resources as the configuration bounds them."""
         turns = threading.Semaphore(config["JUDGED_AT_ONCE"])
-        return cls(config, Engine(config["BATCH"]), Metrics(), turns)
+        return cls(config, Engine(config["BATCH"]), Metrics(), turns, Room.of(config))
 
 
 @dataclass(frozen=True)

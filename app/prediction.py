@@ -9,9 +9,9 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from app.model import ServedModel
+from app.model import Resources, ServedModel
 from app.pictures import evidence_overlay, png_uri
 from app.problems import problem
 from app.uploads import WRONG_TYPE, Upload, too_slow, unpacked
@@ -138,15 +138,17 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         items[job.slot] = _answered(items[job.slot], job, predictor.metadata, until, images)
 
     try:
-        for upload, place, found in _prepared_each(files, model, until):
-            items.append(_placed(upload, place))
-            places.append(place)
-            if isinstance(found, HTTPException):
-                items[-1] = _unusable(items[-1], found)
-                continue
-            waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
-            while len(waiting) >= _AHEAD:
-                settle()
+        # Closed even where a model breaks: what it holds unpacked takes room.
+        with closing(_prepared_each(files, model, until)) as slices:
+            for upload, place, found in slices:
+                items.append(_placed(upload, place))
+                places.append(place)
+                if isinstance(found, HTTPException):
+                    items[-1] = _unusable(items[-1], found)
+                    continue
+                waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
+                while len(waiting) >= _AHEAD:
+                    settle()
         while waiting:
             settle()
     finally:
@@ -162,9 +164,9 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
 def _prepared_each(
     files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
-) -> Iterator[tuple[Upload, Place | None, Pixels | HTTPException]]:
+) -> Generator[tuple[Upload, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices = _slices(files, model.resources.config, until)
+    slices = _slices(files, model.resources, until)
     while True:
         # Without a turn the time is up, and nothing is unpacked or decoded any more.
         with _turn(model.resources.turns, until):
@@ -181,10 +183,10 @@ def _prepared_each(
         yield upload._replace(content=b""), place, found
 
 
-def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
+def _slices(files: Sequence[tuple[str, bytes]], resources: Resources, until: float) -> Iterator[Upload]:
     """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
-    left = most = int(config["MAX_SLICES"])
-    for upload in unpacked(files, config, until):
+    left = most = int(resources.config["MAX_SLICES"])
+    for upload in unpacked(files, resources.config, resources.unpacked, until):
         for part in _frames(upload, most):
             left -= 1
             if left < 0:

@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from app.admission import Room, client_of
 from lung_tumor.dicom import is_dicom
 
 FIELD = "file"
@@ -69,19 +70,22 @@ def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
     return [(str(file.filename), file.read()) for file in files]
 
 
-def unpacked(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
+def unpacked(
+    files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], room: Room, until: float
+) -> Iterator[Upload]:
     """The files, and in place of each zip what it holds; one is unpacked at a time, and none to the disk.
 
     Args:
         files: name and content, as uploaded.
         config: ``MAX_ENTRIES`` of a zip, ``MAX_UNPACKED_BYTES`` of all zips together, ``MAX_CONTENT_LENGTH`` of one file.
+        room: for what all requests hold unpacked; a file that finds none is to be sent again.
         until: when the request's time is up, by the monotonic clock; files have no content from then on.
     """
     left = [int(config["MAX_UNPACKED_BYTES"])]
     for index, (name, content) in enumerate(files):
         # A zip may hide in the 128 bytes before a DICOM file's prefix; it is read as what it says it is for us.
         if content.startswith(_ZIP) and not is_dicom(content):
-            yield from _entries(_shown(name), index, content, config, left, until)
+            yield from _entries(_shown(name), index, content, config, left, room, until)
         else:
             yield Upload(_shown(name), index, content if time.monotonic() <= until else too_slow())
 
@@ -93,7 +97,7 @@ def too_slow() -> ServiceUnavailable:
 
 
 def _entries(
-    name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int], until: float
+    name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int], room: Room, until: float
 ) -> Iterator[Upload]:
     at_most = int(config["MAX_ENTRIES"])
     try:
@@ -107,11 +111,19 @@ def _entries(
         yield Upload(name, index, RequestEntityTooLarge(words))
     elif not members:
         yield Upload(name, index, UnprocessableEntity("The zip holds no file. Pack the slices again."))
-    else:
-        for member in members:
-            largest = int(config["MAX_CONTENT_LENGTH"])
-            found = _content(archive, member, largest, left) if time.monotonic() <= until else too_slow()
-            yield Upload(_shown(member.filename), index, found)
+    client = client_of(request.remote_addr)
+    for member in members if len(members) <= at_most else ():
+        largest = int(config["MAX_CONTENT_LENGTH"])
+        # What it says of itself is the most that zipfile gives.
+        size = min(member.file_size, largest + 1)
+        if time.monotonic() > until or not room.enter(client, size):
+            yield Upload(_shown(member.filename), index, too_slow())
+            continue
+        # Held as long as the file is: until its last frame was judged.
+        try:
+            yield Upload(_shown(member.filename), index, _content(archive, member, largest, left))
+        finally:
+            room.leave(client, size)
 
 
 def _is_wanted(member: zipfile.ZipInfo) -> bool:
