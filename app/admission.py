@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import ipaddress
 import math
 import threading
 import time
@@ -16,6 +15,7 @@ from flask import Flask, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests, Unauthorized
 
+from app.clients import client_of
 from app.metrics import Metrics
 
 _UNLIMITED = frozenset({"static", "api.healthz", "api.readyz", "api.metrics"})
@@ -137,17 +137,6 @@ def register(app: Flask, metrics: Metrics) -> Room:
     app.before_request(admit)
     app.teardown_request(let_go)
     return room
-
-
-def client_of(address: str | None) -> str:
-    """Who counts as one client: an address, of IPv6 the network of 2^64 that one customer gets."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return ""
-    # A listener for both families sees every IPv4 client as ::ffff:…, all within one network.
-    found = getattr(found, "ipv4_mapped", None) or found
-    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
 
 
 def _take(room: Room, metrics: Metrics, client: str, largest: int) -> None:

@@ -18,7 +18,8 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from app.admission import Room, client_of
+from app.admission import Room
+from app.clients import client_of
 from lung_tumor.dicom import is_dicom
 
 FIELD = "file"

@@ -10,7 +10,9 @@ import socket
 import threading
 import time
 import uuid
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +21,7 @@ from gunicorn import util
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from app.clients import client_of
 from app.log_lines import log_warnings_and_threads
 
 HEAD_SECONDS = 10.0
@@ -31,6 +34,9 @@ BYTES_PER_SECOND = 256 * 1024
 
 PARTING_SECONDS, SILENT_SECONDS = 5.0, 1.0
 """Longest time to read on what a client still sends after its answer, in all and without a word."""
+
+CLIENT_SHARE = 0.75
+"""Of threads and of connections, what one client may take."""
 
 PARTINGS = 12
 """Threads that may read on at a time; clients beyond are cut off."""
@@ -93,6 +99,24 @@ class Body:
         return content
 
 
+class Connection(TConn):
+    """A connection that says when it is closed.
+
+    Attributes:
+        whose: the client.
+    """
+
+    def __init__(self, whose: str, closed: Callable[[Connection], None], *facts: Any) -> None:
+        super().__init__(*facts)
+        self.whose = whose
+        self._closed = closed
+
+    def close(self, graceful: bool = False) -> None:
+        """Close it."""
+        self._closed(self)
+        super().close(graceful)
+
+
 class PatientWorker(ThreadWorker):
     """Gunicorn's threaded worker, which no slow client can keep from serving others, and which repeats no bad request.
 
@@ -105,6 +129,10 @@ class PatientWorker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._exchanges: dict[TConn, Exchange] = {}
+        # By client, and of the main loop alone: all that are open, how many have a thread, and those that wait for one.
+        self._open: dict[str, set[Connection]] = {}
+        self._threads_of: Counter[str] = Counter()
+        self._waiting: dict[str, deque[Connection]] = {}
         # Of the connection that a thread of the pool is busy with.
         self._here = threading.local()
         self._partings = threading.Semaphore(PARTINGS)
@@ -139,11 +167,41 @@ class PatientWorker(ThreadWorker):
             connection, address = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
+        whose = client_of(address[0] if address else None)
+        own = self._open.setdefault(whose, set())
+        if len(own) >= CLIENT_SHARE * self.worker_connections:
+            connection.close()
+            return
         self.nr_conns += 1
-        conn = TConn(self.cfg, connection, address, listener.getsockname())
+        conn = Connection(whose, self._forget, self.cfg, connection, address, listener.getsockname())
+        own.add(conn)
         conn.set_timeout()
         self.pending_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def _forget(self, conn: Connection) -> None:
+        own = self._open.get(conn.whose, set())
+        own.discard(conn)
+        if not own:
+            self._open.pop(conn.whose, None)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Give a connection a thread, or let it wait where its client has its share of them."""
+        if self._threads_of[conn.whose] >= CLIENT_SHARE * self.cfg.threads:
+            self._waiting.setdefault(conn.whose, deque()).append(conn)
+        else:
+            self._threads_of[conn.whose] += 1
+            super().enqueue_req(conn)
+
+    def finish_request(self, conn: Connection, fs: Future[Any]) -> None:
+        """Take the thread back; the main loop calls this."""
+        self._threads_of[conn.whose] -= 1
+        if waiting := self._waiting.get(conn.whose):
+            self.enqueue_req(waiting.popleft())
+        if not waiting:
+            self._waiting.pop(conn.whose, None)
+        self._threads_of += Counter()  # Without those that have none.
+        super().finish_request(conn, fs)
 
     def handle(self, conn: TConn) -> Any:
         """Handle one request of a connection, in a thread of the pool."""
