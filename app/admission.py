@@ -116,7 +116,7 @@ def register(app: Flask, metrics: Metrics) -> Room:
     def admit() -> None:
         if request.endpoint in _UNLIMITED:
             return
-        client = client_of(request.remote_addr)
+        client = this_client()
         wait = rate.seconds_to_wait(client, time.monotonic())
         if wait > 0.0:
             metrics.count("turned_away", reason="rate")
@@ -137,6 +137,11 @@ def register(app: Flask, metrics: Metrics) -> Room:
     app.before_request(admit)
     app.teardown_request(let_go)
     return room
+
+
+def this_client() -> str:
+    """Who sent the request that is being handled."""
+    return client_of(request.remote_addr)
 
 
 def _take(room: Room, metrics: Metrics, client: str, largest: int) -> None:

@@ -19,6 +19,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from app.admission import Room
 from app.engine import Engine
 from app.metrics import Metrics
+from app.turns import Turns
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
 from lung_tumor.predictor import Predictor
 from lung_tumor.processor import INT8_FLAGS, multiplies_int8
@@ -57,15 +58,14 @@ class Resources:
     config: Mapping[str, Any]
     engine: Engine
     metrics: Metrics
-    turns: threading.Semaphore
+    turns: Turns
     unpacked: Room
     large: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Resources:
         """Resources as the configuration bounds them."""
-        turns = threading.Semaphore(config["JUDGED_AT_ONCE"])
-        return cls(config, Engine(config["BATCH"]), Metrics(), turns, Room.of(config))
+        return cls(config, Engine(config["BATCH"]), Metrics(), Turns(config["JUDGED_AT_ONCE"]), Room.of(config))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import hashlib
 import math
 import re
 import secrets
-import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -24,9 +23,11 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from app.admission import this_client
 from app.model import Resources, ServedModel
 from app.pictures import evidence_overlay, png_uri
 from app.problems import problem
+from app.turns import Turns
 from app.uploads import WRONG_TYPE, Upload, too_slow, unpacked
 from lung_tumor.answers import Answer, Decision, decide
 from lung_tumor.dicom import is_dicom
@@ -166,10 +167,10 @@ def _prepared_each(
     files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
 ) -> Generator[tuple[Upload, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices = _slices(files, model.resources, until)
+    slices, client = _slices(files, model.resources, until), this_client()
     while True:
         # Without a turn the time is up, and nothing is unpacked or decoded any more.
-        with _turn(model.resources.turns, until):
+        with _turn(model.resources.turns, client, until):
             upload = next(slices, None)
             if upload is None:
                 return
@@ -211,11 +212,11 @@ def _frames(upload: Upload, most: int) -> Iterator[Upload]:
 
 
 @contextmanager
-def _turn(turns: threading.Semaphore | threading.Lock, until: float) -> Iterator[bool]:
-    """A turn, and whether it came before the request's time was up."""
-    came = turns.acquire(timeout=max(0.0, until - time.monotonic()))
+def _turn(turns: Turns, client: str, until: float) -> Iterator[None]:
+    """A turn, if it comes before the request's time is up."""
+    came = turns.acquire(client, max(0.0, until - time.monotonic()))
     try:
-        yield came
+        yield
     finally:
         if came:
             turns.release()
@@ -228,10 +229,13 @@ def _alone(model: ServedModel, until: float) -> Iterator[None]:
     Raises:
         ServiceUnavailable: it did not come before the request's time was up.
     """
-    with _turn(model.resources.large, until) as came:
-        if not came:
-            raise too_slow()
+    large = model.resources.large
+    if not large.acquire(timeout=max(0.0, until - time.monotonic())):
+        raise too_slow()
+    try:
         yield
+    finally:
+        large.release()
 
 
 def _prepared(content: bytes, model: ServedModel, until: float) -> Pixels | HTTPException:

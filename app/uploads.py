@@ -18,8 +18,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from app.admission import Room
-from app.clients import client_of
+from app.admission import Room, this_client
 from lung_tumor.dicom import is_dicom
 
 FIELD = "file"
@@ -112,7 +111,7 @@ def _entries(
         yield Upload(name, index, RequestEntityTooLarge(words))
     elif not members:
         yield Upload(name, index, UnprocessableEntity("The zip holds no file. Pack the slices again."))
-    client = client_of(request.remote_addr)
+    client = this_client()
     for member in members if len(members) <= at_most else ():
         largest = int(config["MAX_CONTENT_LENGTH"])
         # What it says of itself is the most that zipfile gives.
