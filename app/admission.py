@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import hmac
-import ipaddress
 import math
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests, Unauthorized
 
+from app.clients import client_of
 from app.metrics import Metrics
 
 _UNLIMITED = frozenset({"static", "api.healthz", "api.readyz", "api.metrics"})
@@ -57,11 +59,11 @@ class RateLimit:
 
 
 class Room:
-    """Requests with a body that are under way, by number and by bytes.
+    """Room for what requests hold, their bodies or the file that each unpacks, by number and by bytes.
 
     Args:
         requests: most of them.
-        size: most bytes that their bodies may have together; a larger one is let in alone.
+        size: most bytes that they may hold together; what is larger is let in alone.
         share: of both, what one client may take, 0 to 1, so that it leaves room for others.
     """
 
@@ -72,13 +74,18 @@ class Room:
         self._lock = threading.Lock()
         self._bodies: list[tuple[str, int]] = []
 
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Room:
+        """Room as the configuration bounds it."""
+        return cls(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]), float(config["CLIENT_SHARE"]))
+
     @property
     def taken(self) -> int:
         """Requests under way."""
         return len(self._bodies)
 
     def enter(self, client: str, size: int) -> bool:
-        """Take room for a client's body; whether there was some."""
+        """Take room for a client; whether there was some."""
         with self._lock:
             everyones = [taken for _, taken in self._bodies]
             own = [taken for whose, taken in self._bodies if whose == client]
@@ -103,13 +110,13 @@ def register(app: Flask, metrics: Metrics) -> Room:
     """Look at every request before its body is read."""
     config = app.config
     rate = RateLimit(float(config["RATE_PER_SECOND"]), int(config["RATE_BURST"]))
-    room = Room(int(config["MAX_REQUESTS"]), int(config["MAX_BYTES_AT_ONCE"]), float(config["CLIENT_SHARE"]))
+    room = Room.of(config)
     token = str(config["TOKEN"] or "")
 
     def admit() -> None:
         if request.endpoint in _UNLIMITED:
             return
-        client = client_of(request.remote_addr)
+        client = this_client()
         wait = rate.seconds_to_wait(client, time.monotonic())
         if wait > 0.0:
             metrics.count("turned_away", reason="rate")
@@ -132,15 +139,9 @@ def register(app: Flask, metrics: Metrics) -> Room:
     return room
 
 
-def client_of(address: str | None) -> str:
-    """Who counts as one client: an address, of IPv6 the network of 2^64 that one customer gets."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return ""
-    # A listener for both families sees every IPv4 client as ::ffff:…, all within one network.
-    found = getattr(found, "ipv4_mapped", None) or found
-    return str(found if found.version == 4 else ipaddress.ip_network((found, 64), strict=False))
+def this_client() -> str:
+    """Who sent the request that is being handled."""
+    return client_of(request.remote_addr)
 
 
 def _take(room: Room, metrics: Metrics, client: str, largest: int) -> None:

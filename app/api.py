@@ -52,8 +52,9 @@ def predictions() -> Response:
     """
     model = served_model()
     model.require()
+    files = uploaded()
     wants_images = request.args.get("images", request.form.get("images", "")).lower() in ("true", "1", "yes")
-    items = judge_uploads(uploaded(), model, wants_images)
+    items = judge_uploads(files, model, wants_images)
     if all(item.error for item in items):
         return _none_usable(items)
     return jsonify(model=brief(model), notice=NOTICE, predictions=[item.to_dict() for item in items])

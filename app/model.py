@@ -16,8 +16,10 @@ from kedro.config import MissingConfigException, OmegaConfigLoader
 from kedro.io import AbstractDataset, DataCatalog
 from werkzeug.exceptions import ServiceUnavailable
 
+from app.admission import Room
 from app.engine import Engine
 from app.metrics import Metrics
+from app.turns import Turns
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
 from lung_tumor.predictor import Predictor
 from lung_tumor.processor import INT8_FLAGS, multiplies_int8
@@ -49,20 +51,21 @@ class Resources:
         engine: where slices wait for the model.
         metrics: what is counted.
         turns: one for each picture that may be held decoded at a time.
+        unpacked: room for what the zips of all requests hold unpacked.
         large: held while a large picture is decoded, since one alone takes hundreds of megabytes.
     """
 
     config: Mapping[str, Any]
     engine: Engine
     metrics: Metrics
-    turns: threading.Semaphore
+    turns: Turns
+    unpacked: Room
     large: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Resources:
         """Resources as the configuration bounds them."""
-        turns = threading.Semaphore(config["JUDGED_AT_ONCE"])
-        return cls(config, Engine(config["RUNS"]), Metrics(), turns)
+        return cls(config, Engine(config["RUNS"]), Metrics(), Turns(config["JUDGED_AT_ONCE"]), Room.of(config))
 
 
 @dataclass(frozen=True)

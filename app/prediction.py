@@ -6,12 +6,11 @@ import hashlib
 import math
 import re
 import secrets
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -24,9 +23,11 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
-from app.model import ServedModel
+from app.admission import this_client
+from app.model import Resources, ServedModel
 from app.pictures import evidence_overlay, png_uri
 from app.problems import problem
+from app.turns import Turns
 from app.uploads import WRONG_TYPE, Upload, too_slow, unpacked
 from lung_tumor.answers import Answer, Decision, decide
 from lung_tumor.dicom import is_dicom
@@ -138,15 +139,17 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         items[job.slot] = _answered(items[job.slot], job, predictor.metadata, until, images)
 
     try:
-        for upload, place, found in _prepared_each(files, model, until):
-            items.append(_placed(upload, place))
-            places.append(place)
-            if isinstance(found, HTTPException):
-                items[-1] = _unusable(items[-1], found)
-                continue
-            waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
-            while len(waiting) >= _AHEAD:
-                settle()
+        # Closed even where a model breaks: what it holds unpacked takes room.
+        with closing(_prepared_each(files, model, until)) as slices:
+            for upload, place, found in slices:
+                items.append(_placed(upload, place))
+                places.append(place)
+                if isinstance(found, HTTPException):
+                    items[-1] = _unusable(items[-1], found)
+                    continue
+                waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
+                while len(waiting) >= _AHEAD:
+                    settle()
         while waiting:
             settle()
     finally:
@@ -162,12 +165,12 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
 def _prepared_each(
     files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
-) -> Iterator[tuple[Upload, Place | None, Pixels | HTTPException]]:
+) -> Generator[tuple[Upload, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices = _slices(files, model.resources.config, until)
+    slices, client = _slices(files, model.resources, until), this_client()
     while True:
         # Without a turn the time is up, and nothing is unpacked or decoded any more.
-        with _turn(model.resources.turns, until):
+        with _turn(model.resources.turns, client, until):
             upload = next(slices, None)
             if upload is None:
                 return
@@ -181,10 +184,10 @@ def _prepared_each(
         yield upload._replace(content=b""), place, found
 
 
-def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
+def _slices(files: Sequence[tuple[str, bytes]], resources: Resources, until: float) -> Iterator[Upload]:
     """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
-    left = most = int(config["MAX_SLICES"])
-    for upload in unpacked(files, config, until):
+    left = most = int(resources.config["MAX_SLICES"])
+    for upload in unpacked(files, resources.config, resources.unpacked, until):
         for part in _frames(upload, most):
             left -= 1
             if left < 0:
@@ -194,27 +197,26 @@ def _slices(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until
             yield part
 
 
-def _frames(upload: Upload, most: int) -> list[Upload]:
+def _frames(upload: Upload, most: int) -> Iterator[Upload]:
     if not isinstance(upload.content, bytes):
-        return [upload]
+        yield upload
+        return
     try:
         frames = split_frames(upload.content, most)
     except SliceError as error:
-        return [upload._replace(content=UnprocessableEntity(_sentence(str(error))))]
-    if len(frames) == 1:
-        return [upload._replace(content=frames[0])]
-    return [
-        upload._replace(name=f"{upload.name} (frame {number})", content=frame)
-        for number, frame in enumerate(frames, start=1)
-    ]
+        yield upload._replace(content=UnprocessableEntity(_sentence(str(error))))
+        return
+    for number, opened in enumerate(frames, start=1):
+        name = upload.name if len(frames) == 1 else f"{upload.name} (frame {number})"
+        yield upload._replace(name=name, content=opened())
 
 
 @contextmanager
-def _turn(turns: threading.Semaphore | threading.Lock, until: float) -> Iterator[bool]:
-    """A turn, and whether it came before the request's time was up."""
-    came = turns.acquire(timeout=max(0.0, until - time.monotonic()))
+def _turn(turns: Turns, client: str, until: float) -> Iterator[None]:
+    """A turn, if it comes before the request's time is up."""
+    came = turns.acquire(client, max(0.0, until - time.monotonic()))
     try:
-        yield came
+        yield
     finally:
         if came:
             turns.release()
@@ -227,10 +229,13 @@ def _alone(model: ServedModel, until: float) -> Iterator[None]:
     Raises:
         ServiceUnavailable: it did not come before the request's time was up.
     """
-    with _turn(model.resources.large, until) as came:
-        if not came:
-            raise too_slow()
+    large = model.resources.large
+    if not large.acquire(timeout=max(0.0, until - time.monotonic())):
+        raise too_slow()
+    try:
         yield
+    finally:
+        large.release()
 
 
 def _prepared(content: bytes, model: ServedModel, until: float) -> Pixels | HTTPException:

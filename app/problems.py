@@ -8,7 +8,8 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, current_app, request
-from werkzeug.exceptions import ClientDisconnected, HTTPException
+from flask.globals import request_ctx
+from werkzeug.exceptions import BadHost, ClientDisconnected, HTTPException
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -29,7 +30,8 @@ def register(app: Flask, render_page: Callable[[int, str], str]) -> None:
     """
 
     def answer(error: HTTPException) -> Response:
-        if request.path.startswith(_FOR_PROGRAMS):
+        # A page has links, and none can be made for a host of no valid name.
+        if request.path.startswith(_FOR_PROGRAMS) or not request_ctx.url_adapter:
             return problem_response(error)
         return _response(error, render_page(error.code or 500, _detail(error)), "text/html; charset=utf-8")
 
@@ -56,6 +58,8 @@ def _response(error: HTTPException, body: str, content_type: str) -> Response:
 def _detail(error: HTTPException) -> str:
     if error.code in _OWN_WORDS:
         return _OWN_WORDS[error.code]
+    if isinstance(error, BadHost):
+        return "The header `Host` holds no name that a host can have. Ask by the server's name or address."
     if isinstance(error, ClientDisconnected):
         return "The upload broke off or came too slowly. Send it again, fewer files at a time."
     if error.code == 413 and error.description == type(error).description:

@@ -6,9 +6,9 @@ import io
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from flask import Request, current_app, request
+from flask import current_app, request
 from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
@@ -18,6 +18,7 @@ from werkzeug.exceptions import (
     UnsupportedMediaType,
 )
 
+from app.admission import Room, this_client
 from lung_tumor.dicom import is_dicom
 
 FIELD = "file"
@@ -30,13 +31,6 @@ _ZIP_DIRECTORY = 2**20
 """Largest table of contents of a zip that is read, in bytes: ten thousand names, parsed in milliseconds."""
 _LONGEST_NAME = 255
 _NOT_SLICES = ("thumbs.db", "desktop.ini", "dicomdir")
-
-
-class InMemoryRequest(Request):
-    """A request whose uploads stay in memory; Werkzeug would write those above 500 kB to a temporary file."""
-
-    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
-        return io.BytesIO()
 
 
 class Upload(NamedTuple):
@@ -62,10 +56,10 @@ def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
     Raises:
         BadRequest: the field is missing or holds no file.
         RequestEntityTooLarge: more files, or more bytes than ``MAX_CONTENT_LENGTH``.
-        UnsupportedMediaType: the body is no form.
+        UnsupportedMediaType: the body is no form that can hold a file.
     """
     at_most = at_most or int(current_app.config["MAX_FILES"])
-    if request.mimetype not in ("", "multipart/form-data", "application/x-www-form-urlencoded"):
+    if request.mimetype not in ("", "multipart/form-data"):
         raise UnsupportedMediaType(f"Send multipart/form-data with the slice in the field `{FIELD}`.")
     # A form that was submitted without choosing a file still carries the field, with an empty name and no content.
     files = [file for file in request.files.getlist(FIELD) if file.filename]
@@ -76,19 +70,22 @@ def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
     return [(str(file.filename), file.read()) for file in files]
 
 
-def unpacked(files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], until: float) -> Iterator[Upload]:
+def unpacked(
+    files: Sequence[tuple[str, bytes]], config: Mapping[str, Any], room: Room, until: float
+) -> Iterator[Upload]:
     """The files, and in place of each zip what it holds; one is unpacked at a time, and none to the disk.
 
     Args:
         files: name and content, as uploaded.
         config: ``MAX_ENTRIES`` of a zip, ``MAX_UNPACKED_BYTES`` of all zips together, ``MAX_CONTENT_LENGTH`` of one file.
+        room: for what all requests hold unpacked; a file that finds none is to be sent again.
         until: when the request's time is up, by the monotonic clock; files have no content from then on.
     """
     left = [int(config["MAX_UNPACKED_BYTES"])]
     for index, (name, content) in enumerate(files):
         # A zip may hide in the 128 bytes before a DICOM file's prefix; it is read as what it says it is for us.
         if content.startswith(_ZIP) and not is_dicom(content):
-            yield from _entries(_shown(name), index, content, config, left, until)
+            yield from _entries(_shown(name), index, content, config, left, room, until)
         else:
             yield Upload(_shown(name), index, content if time.monotonic() <= until else too_slow())
 
@@ -100,7 +97,7 @@ def too_slow() -> ServiceUnavailable:
 
 
 def _entries(
-    name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int], until: float
+    name: str, index: int, content: bytes, config: Mapping[str, Any], left: list[int], room: Room, until: float
 ) -> Iterator[Upload]:
     at_most = int(config["MAX_ENTRIES"])
     try:
@@ -114,11 +111,19 @@ def _entries(
         yield Upload(name, index, RequestEntityTooLarge(words))
     elif not members:
         yield Upload(name, index, UnprocessableEntity("The zip holds no file. Pack the slices again."))
-    else:
-        for member in members:
-            largest = int(config["MAX_CONTENT_LENGTH"])
-            found = _content(archive, member, largest, left) if time.monotonic() <= until else too_slow()
-            yield Upload(_shown(member.filename), index, found)
+    client = this_client()
+    for member in members if len(members) <= at_most else ():
+        largest = int(config["MAX_CONTENT_LENGTH"])
+        # What it says of itself is the most that zipfile gives.
+        size = min(member.file_size, largest + 1)
+        if time.monotonic() > until or not room.enter(client, size):
+            yield Upload(_shown(member.filename), index, too_slow())
+            continue
+        # Held as long as the file is: until its last frame was judged.
+        try:
+            yield Upload(_shown(member.filename), index, _content(archive, member, largest, left))
+        finally:
+            room.leave(client, size)
 
 
 def _is_wanted(member: zipfile.ZipInfo) -> bool:

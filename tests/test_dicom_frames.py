@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -58,8 +60,12 @@ def enhanced(heights: tuple[float, ...] = HEIGHTS, shared_rescale: bool = True):
     return dataset
 
 
+def opened(content: bytes) -> list[bytes]:
+    return [frame() for frame in split_frames(content, 10)]
+
+
 def assert_frames(content: bytes) -> list[bytes]:
-    frames = split_frames(content, 10)
+    frames = opened(content)
     assert len(frames) == 3
     for frame, expected in zip(frames, stack(), strict=True):
         np.testing.assert_array_equal(read_slice(read_header(frame)).hounsfield, expected)
@@ -105,17 +111,17 @@ def test_no_frame_holds_what_could_name_a_patient():
     for dataset in (multi_frame(), enhanced()):
         content = written(dataset)
         assert MARKER.encode() in content
-        assert all(MARKER.encode() not in frame for frame in split_frames(content, 10))
+        assert all(MARKER.encode() not in frame for frame in opened(content))
 
 
 @pytest.mark.parametrize("content", [b"", b"no dicom", written(dataset_of(ramp()))])
 def test_anything_else_is_given_back_as_it_is(content):
-    assert split_frames(content, 10) == [content]
+    assert opened(content) == [content]
 
 
 def test_a_big_endian_file_is_left_to_those_who_refuse_it():
     content = written(multi_frame(), ExplicitVRBigEndian)
-    assert split_frames(content, 10) == [content]
+    assert opened(content) == [content]
     with pytest.raises(SliceError, match="several frames"):
         read_header(content)
 
@@ -132,6 +138,28 @@ def test_frames_that_are_not_all_there_are_refused():
         split_frames(written(dataset), 10)
 
 
+@pytest.mark.parametrize("number", [b"0 ", b"x ", b"-1", b"  "])
+def test_an_enhanced_file_of_no_number_of_frames_is_refused(number):
+    content = written(enhanced())
+    at = content.index(b"\x28\x00\x08\x00IS\x02\x00") + 8
+    with pytest.raises(SliceError, match="does not say how many frames"):
+        split_frames(content[:at] + number + content[at + 2 :], 10)
+
+
+def test_frames_are_written_one_by_one_as_they_are_asked_for():
+    dataset = multi_frame()
+    dataset.NumberOfFrames = 300
+    dataset.PixelData = 100 * dataset.PixelData
+    content = written(dataset)
+    tracemalloc.start()
+    frames = split_frames(content, 300)
+    sizes = [len(frame()) for frame in frames]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert sum(sizes) > len(content)
+    assert most < len(content) / 4
+
+
 def test_damage_is_a_slice_error_and_nothing_else():
     random = np.random.default_rng(3)
     content = written(enhanced())
@@ -140,15 +168,14 @@ def test_damage_is_a_slice_error_and_nothing_else():
         for at in random.integers(132, len(content) - 3 * 48 * 64 * 2, 3):
             broken[at] = int(random.integers(256))
         try:
-            frames = split_frames(bytes(broken), 10)
-            for frame in frames:
+            for frame in opened(bytes(broken)):
                 read_slice(read_header(frame))
         except SliceError:
             pass
 
 
 def read_all(content: bytes) -> list[np.ndarray]:
-    return [read_slice(read_header(part)) for part in split_frames(content, 9)]
+    return [read_slice(read_header(part)) for part in opened(content)]
 
 
 @pytest.mark.parametrize("frames", [1, 2])

@@ -16,7 +16,10 @@ _MOST_PIXEL_CHUNKS = 16_384
 """Chunks of pixels of a PNG: writers fill 8 KiB or more of each, which makes four thousand of the largest picture read."""
 
 _MOST_OTHER_CHUNKS = 1_024
-"""Text and the like; each may unpack to a mebibyte."""
+"""Text and the like."""
+
+_PACKED_CHUNKS, _MOST_PACKED_CHUNKS = (b"iCCP", b"iTXt", b"zTXt"), 64
+"""A colour profile, of which there should be one, and packed text: a kilobyte of each may unpack to a mebibyte."""
 
 _MOST_SEGMENTS = 2_048
 """Tables, scans and comments of a JPEG: a colour profile takes up to 255."""
@@ -47,7 +50,7 @@ def check_parts(content: bytes) -> None:
 
 def _check_chunks(content: bytes) -> None:
     """Chunks of a PNG (https://www.w3.org/TR/png-3/#5Chunk-layout) up to its end."""
-    pixels = others = 0
+    pixels = others = packed = 0
     at = len(_PNG)
     while at + 8 <= len(content):
         length, kind = struct.unpack_from(">L4s", content, at)
@@ -55,7 +58,8 @@ def _check_chunks(content: bytes) -> None:
             return
         pixels += kind == b"IDAT"
         others += kind != b"IDAT"
-        if pixels > _MOST_PIXEL_CHUNKS or others > _MOST_OTHER_CHUNKS:
+        packed += kind in _PACKED_CHUNKS
+        if pixels > _MOST_PIXEL_CHUNKS or others > _MOST_OTHER_CHUNKS or packed > _MOST_PACKED_CHUNKS:
             raise SliceError("the PNG has far more chunks than any picture needs")
         at += 12 + length
 

@@ -123,8 +123,10 @@ def impatient(tmp_path: Path) -> str:
     """A configuration that waits a second where the app's own waits ten or fifteen."""
     own = PROJECT / "app" / "gunicorn_conf.py"
     config = tmp_path / "impatient_conf.py"
-    patience = "HEAD_SECONDS = PATIENCE_SECONDS = 1.0\nBYTES_PER_SECOND = 2**30\n"
-    config.write_text(f"exec(compile(open({str(own)!r}).read(), {str(own)!r}, 'exec'))\n{patience}")
+    patience = "worker.HEAD_SECONDS = worker.PATIENCE_SECONDS = 1.0\nworker.BYTES_PER_SECOND = 2**30\n"
+    config.write_text(
+        f"from app import worker\nexec(compile(open({str(own)!r}).read(), {str(own)!r}, 'exec'))\n{patience}"
+    )
     return str(config)
 
 

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app import create_app
-from app.admission import RateLimit, Room, client_of
+from app.admission import RateLimit, Room
+from app.clients import client_of
 
 URL = "/api/v1/predictions"
 

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from app.security import HEADERS
+from lung_tumor.configuration import PROJECT
 from tests.support.hostile import slice_png, uploads
 from tests.support.slice_files import zipped
 
@@ -185,6 +186,29 @@ def test_clients_that_stall_within_a_head_are_let_go(serve, served_project, impa
         for connection in stalled:
             assert connection.recv(4096)[:12] in (b"", b"HTTP/1.1 400")
         assert "Traceback" not in server.log.read_text()
+
+
+def test_one_client_that_stalls_in_many_heads_leaves_threads_for_others(serve, served_project, bright):
+    with serve(served_project, GUNICORN_THREADS="8") as server, connections(server, 60, b"POST "):
+        time.sleep(0.5)
+        assert seconds_of_an_answer(server, bright, source="127.0.0.2") < 4
+
+
+def test_one_client_that_opens_many_connections_leaves_some_for_others(serve, served_project, tmp_path, bright):
+    config = tmp_path / "few_conf.py"
+    own = str(PROJECT / "app" / "gunicorn_conf.py")
+    config.write_text(f"exec(compile(open({own!r}).read(), {own!r}, 'exec'))\nworker_connections = 40\n")
+    with serve(served_project, str(config), GUNICORN_THREADS="8") as server:
+        opened = [socket.create_connection((server.host, server.port), timeout=20) for _ in range(60)]
+        for connection in opened[:30]:
+            connection.sendall(b"POST ")
+        time.sleep(0.5)
+        assert seconds_of_an_answer(server, bright, source="127.0.0.2") < 4
+        assert [connection.recv(1) for connection in opened[30:]] == 30 * [b""]
+        for connection in opened:
+            connection.close()
+        time.sleep(1.5)
+        assert seconds_of_an_answer(server, bright) < 4
 
 
 @pytest.mark.parametrize(

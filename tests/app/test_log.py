@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 
-from app.gunicorn_conf import JsonLines, post_fork
+from app.log_lines import JsonLines, log_warnings_and_threads
 
 
 class Lines(logging.Handler):
@@ -37,7 +37,7 @@ def as_in_a_worker(monkeypatch):
     """The hooks of warnings and threads that a worker sets, and the test's own afterwards."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    post_fork(None, None)
+    log_warnings_and_threads()
 
 
 def fail() -> None:

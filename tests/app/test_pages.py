@@ -191,6 +191,18 @@ def test_an_unknown_page_is_404_and_another_method_405(client):
     assert client.delete("/").status_code == 405
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64, "." * 300])
+def test_a_host_of_no_valid_name_is_400_everywhere(predictor, host):
+    limited = create_app(predictor, {"RATE_PER_SECOND": 0.001, "RATE_BURST": 0}).test_client()
+    for client, status in ((create_app(predictor).test_client(), 400), (limited, 429)):
+        for path in ("/", "/about", "/nowhere", "/static/page.css"):
+            response = client.get(path, headers={"Host": host})
+            assert response.status_code == status
+            assert response.content_type == "application/problem+json"
+            assert "X-Request-ID" in response.headers
+    assert "`Host`" in create_app(predictor).test_client().get("/readyz", headers={"Host": host}).text
+
+
 def test_without_a_model_every_page_says_how_to_train_one(client_without_model):
     for response in (
         client_without_model.get("/"),

@@ -8,12 +8,15 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lung_tumor.configuration import PROJECT
 from lung_tumor.files import write_atomically
 
 HEAD = b'--x\r\nContent-Disposition: form-data; name="file"; filename="DOE^JANE.png"\r\nContent-Type: image/png\r\n\r\n'
@@ -87,6 +90,13 @@ def test_the_log_is_json_and_holds_routes_and_neither_names_paths_nor_queries(se
         assert set(line) >= {"time", "level", "logger", "message"}
     assert "JANE" not in text
     assert "INJECTED" not in text
+
+
+def test_the_process_that_watches_over_the_worker_loads_no_app():
+    """It would take as much memory again."""
+    code = "import sys, app.gunicorn_conf; print(sorted({'flask', 'cv2', 'numpy', 'onnxruntime', 'kedro'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_no_answer_was_a_fault_of_the_server(server):

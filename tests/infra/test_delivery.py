@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from werkzeug.serving import make_server
 
-from app import DEFAULTS, create_app
+from app import create_app
+from app.factory import DEFAULTS
+from app.worker import PATIENCE_SECONDS
 from lung_tumor.predictor import Judged
 from tests.support.served_models import metadata
 
@@ -176,4 +178,4 @@ def test_a_container_is_given_longer_to_stop_than_gunicorn_gives_its_requests():
     settings = runpy.run_path(str(PROJECT / "app" / "gunicorn_conf.py"))
     given = [int(seconds) for seconds in re.findall(r"--time (\d+)", (PROJECT / "infra" / "deploy.sh").read_text())]
     assert len(given) == 2
-    assert min(given) > settings["graceful_timeout"] >= DEFAULTS["REQUEST_SECONDS"] + settings["PATIENCE_SECONDS"]
+    assert min(given) > settings["graceful_timeout"] >= DEFAULTS["REQUEST_SECONDS"] + PATIENCE_SECONDS
