@@ -5,6 +5,7 @@ See https://docs.gunicorn.org/en/stable/settings.html.
 """
 
 import os
+import resource
 from pathlib import Path
 
 from app.log_lines import JsonLines
@@ -19,6 +20,10 @@ worker_class = PatientWorker
 # More than the app lets in at a time (MAX_REQUESTS): those beyond are told so at once and wait in no queue.
 threads = int(os.environ.get("GUNICORN_THREADS") or 48)
 preload_app = False
+
+# Each takes one of the files that this process may have open; where none is left, accepting another ends the worker.
+_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+worker_connections = 1000 if _files == resource.RLIM_INFINITY else max(threads, min(1000, _files - 2 * threads))
 
 timeout = 60
 # A whole request: a body of usual size, the time for judging it (REQUEST_SECONDS), and the answer.

@@ -16,15 +16,18 @@ Research use only. Not a medical device."""
 _PROBLEMS = {
     "400": "No file was sent, the form is broken, or the body broke off.",
     "401": "The token is missing or wrong. Only where the operator set one.",
-    "404": "There is nothing at this address.",
-    "405": "The address does not take this method.",
     "413": "Too many files or slices, or too many bytes.",
     "415": "The body is no multipart form, or no file is PNG, JPEG, DICOM or zip.",
     "422": "No file holds a slice that can be judged; `errors` says why for each.",
     "429": "Too many requests from one address; `Retry-After` says when to come again.",
-    "500": "The server failed.",
     "503": "There is no model, as much to do as can be done, or no time for any slice; `Retry-After` says when to come again.",
 }
+
+_RETRY: Schema = {
+    "Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}
+}
+_CHALLENGE: Schema = {"WWW-Authenticate": {"description": "Bearer.", "required": True, "schema": {"type": "string"}}}
+_HEADERS = {"401": _CHALLENGE, "429": _RETRY, "503": _RETRY}
 
 
 def document() -> Schema:
@@ -56,7 +59,7 @@ def document() -> Schema:
         },
         "components": {
             "schemas": _schemas(),
-            "responses": {status: _problem_answer(words) for status, words in _PROBLEMS.items()},
+            "responses": {status: _problem_answer(status, words) for status, words in _PROBLEMS.items()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -137,8 +140,9 @@ def _answer(words: str, schema: Schema) -> Schema:
     }
 
 
-def _problem_answer(words: str) -> Schema:
-    return {"description": words, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+def _problem_answer(status: str, words: str) -> Schema:
+    answer = {"description": words, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    return {**answer, "headers": _HEADERS[status]} if status in _HEADERS else answer
 
 
 def _responses(*statuses: str) -> Schema:

@@ -2,16 +2,19 @@
 
 const NOT_SLICES = /^(\.|dicomdir$|thumbs\.db$|desktop\.ini$)/i;
 
-/** Call `take` with the files of every pick, drop and paste, in the order of their names. */
-export function listen(form, take) {
+const FIX = "Choose the slices themselves, as PNG, JPEG, DICOM or zip.";
+
+/** Call `take` with the files of every pick, drop and paste, in the order of their names, or `refuse` with a headline and a fix. */
+export function listen(form, take, refuse) {
   const hand = (files) => {
     const slices = files.filter((file) => !NOT_SLICES.test(file.name));
     slices.sort((one, other) => one.name.localeCompare(other.name, "en", { numeric: true }));
     if (slices.length) take(slices);
+    else refuse("No slice was chosen", FIX);
   };
   for (const input of form.querySelectorAll("input[type=file]")) {
     input.addEventListener("change", () => {
-      hand([...input.files]);
+      if (input.files.length) hand([...input.files]);
       input.value = ""; // so that the same file can be chosen again
     });
   }
@@ -28,7 +31,7 @@ export function listen(form, take) {
     if (!carriesFiles(event)) return;
     event.preventDefault();
     show(0);
-    dropped(event.dataTransfer).then(hand);
+    dropped(event.dataTransfer).then(hand, () => refuse("The folder cannot be read", FIX));
   });
   addEventListener("paste", (event) => {
     if (event.clipboardData?.files.length) hand([...event.clipboardData.files]);

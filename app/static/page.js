@@ -23,7 +23,7 @@ form.querySelector(".ways").hidden = false;
 find("file").required = false;
 for (const article of document.querySelectorAll("#results article:not(.failed)")) enliven(article);
 
-listen(form, begin);
+listen(form, begin, complain);
 batch.wire(() => items, pick);
 find("cancel").addEventListener("click", cancel);
 find("again").addEventListener("click", goOn);

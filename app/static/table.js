@@ -78,13 +78,16 @@ function row(item, choose) {
     number("distance", (distance) => distance.toFixed(3)));
 }
 
-/** All items as RFC 4180 text. A spreadsheet runs text that begins like a formula: an apostrophe keeps it text. */
+/**
+ * All items as RFC 4180 text. A spreadsheet runs text that begins like a formula: an apostrophe keeps it text. Many part cells
+ * at semicolons or tabs instead of commas: in quotes those part none.
+ */
 function csv(items) {
   const classes = Object.keys(items.find((item) => item.probabilities)?.probabilities ?? {});
   const cell = (content) => {
     if (typeof content === "number") return String(content);
     const text = String(content ?? "").replace(/^(?=[=+\-@\t\r])/, "'");
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    return /[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const header = ["file", "series", "position_mm", "answer", "headline", "suspicion", ...classes.map((name) => `probability ${name}`),
     "operating_point", "refer_from", "refer_to", "distance", "distance_limit", "model", "error"];

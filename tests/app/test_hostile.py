@@ -7,6 +7,8 @@ import http.client
 import io
 import json
 import os
+import resource
+import runpy
 import socket
 import threading
 import time
@@ -209,6 +211,14 @@ def test_one_client_that_opens_many_connections_leaves_some_for_others(serve, se
             connection.close()
         time.sleep(1.5)
         assert seconds_of_an_answer(server, bright) < 4
+
+
+@pytest.mark.parametrize(("files", "connections"), [(256, 240), (1024, 1000), (10**6, 1000)])
+def test_no_more_connections_are_taken_than_the_process_may_have_files(monkeypatch, files, connections):
+    monkeypatch.setenv("GUNICORN_THREADS", "8")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (files, files))
+    settings = runpy.run_path(str(PROJECT / "app" / "gunicorn_conf.py"))
+    assert settings["worker_connections"] == connections
 
 
 @pytest.mark.parametrize(

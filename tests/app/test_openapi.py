@@ -29,6 +29,8 @@ def response_schema(path: str, method: str, status: str, content_type: str) -> d
 def assert_as_described(response, path: str, method: str) -> None:
     schema = response_schema(path, method, str(response.status_code), response.content_type.partition(";")[0])
     Draft202012Validator(schema).validate(response.get_json(force=True))
+    headers = openapi.document()["components"]["responses"].get(str(response.status_code), {}).get("headers", {})
+    assert set(headers) <= set(response.headers.keys())
 
 
 def form(*contents: bytes) -> dict:
@@ -77,6 +79,14 @@ def test_401_429_and_503_are_as_described(predictor, client_without_model, brigh
         response = client.get("/api/v1/model")
         assert response.status_code == status
         assert_as_described(response, "/api/v1/model", "get")
+
+
+def test_every_answer_that_is_described_once_is_given_somewhere():
+    document = openapi.document()
+    given = {
+        status for methods in document["paths"].values() for one in methods.values() for status in one["responses"]
+    }
+    assert given == {"200", *document["components"]["responses"]}
 
 
 @pytest.mark.parametrize("path", ["/api/v1/model", "/api/v1/openapi.json", "/healthz", "/readyz"])

@@ -137,6 +137,24 @@ def test_a_folder_is_judged_without_what_is_no_slice(page, tmp_path):
     expect(page.locator("#table tbody th")).to_have_text(["b9.png", "b10.png"])
 
 
+def test_a_drop_without_a_slice_is_told_so(page):
+    dispatch(page, "drop", "DICOMDIR", b"x")
+    expect(page.get_by_role("alert")).to_contain_text("No slice was chosen")
+    expect(page.get_by_role("alert")).to_contain_text("Choose the slices themselves")
+
+
+def test_a_dropped_folder_that_cannot_be_read_is_told_so(page):
+    page.evaluate(
+        """() => {
+            const entry = {isDirectory: true, createReader: () => ({readEntries: (done, fail) => fail(new Error("denied"))})};
+            const event = new Event("drop", {bubbles: true, cancelable: true});
+            event.dataTransfer = {types: ["Files"], files: [], items: [{webkitGetAsEntry: () => entry}]};
+            document.body.dispatchEvent(event);
+        }"""
+    )
+    expect(page.get_by_role("alert")).to_contain_text("The folder cannot be read")
+
+
 def test_every_sample_can_be_tried(page):
     for sample in page.locator(".samples button").all():
         name = sample.get_attribute("value")

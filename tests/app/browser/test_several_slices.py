@@ -81,6 +81,19 @@ def test_the_csv_holds_every_answer_and_no_formula(page):
     assert all("\t" not in name and not re.match(r"[=+\-@]", name) for name in rows)
 
 
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_no_separator_in_a_name_lets_a_formula_out_of_its_cell(page, separator):
+    name = f"a{separator}=1+1.png"
+    choose(page, {name: MIXED["clear.png"], "b.png": MIXED["clear.png"]})
+    expect(page.locator("#batch-title")).to_be_focused()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    rows = list(csv.reader(io.StringIO(text), delimiter=separator))
+    assert rows[1][0].startswith(name)
+    assert not [cell for row in rows for cell in row if cell.startswith("=")]
+
+
 def test_a_series_has_a_chart_along_the_patient(page, artifacts):
     choose(page, {f"IM{index:04}": content for index, content in enumerate(series(BREATH))})
     expect(page.locator("#said")).to_contain_text("11 slices judged")
