@@ -125,13 +125,14 @@ def _small_copy(pixels: Pixels) -> tuple[Pixels, npt.NDArray[np.float64]]:
 
 def _above_air(small: Pixels) -> tuple[Pixels, Pixels] | None:
     """What is body rather than air, and what of it :func:`_solid` leaves, each 0 or 1; None where nothing is."""
-    otsu, bright = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    core = _solid(np.asarray(bright, dtype=np.uint8))
+    otsu, parted = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    bright = np.asarray(parted, dtype=np.uint8)
+    core = _solid(bright)
     if core is None:
         return None
     holes = small[(core == 1) & (bright == 0)]
     if holes.size < _HOLES * core.sum():
-        return np.asarray(bright, dtype=np.uint8), core
+        return bright, core
     lungs = float(np.median(holes))
     bright = np.asarray(small > lungs + 0.35 * (otsu - lungs), dtype=np.uint8)
     core = _solid(bright)
