@@ -81,8 +81,8 @@ class _Parser(FormDataParser):
                     if not event.more_data and filename is None:
                         fields.append((name, content.getvalue().decode("utf-8", "replace")))
                     elif not event.more_data:
-                        content.seek(0)
-                        files.append((name, FileStorage(content, filename, name)))
+                        # Made of bytes and not written to, it hands out those very bytes when it is read, and no copy.
+                        files.append((name, FileStorage(io.BytesIO(content.getvalue()), filename, name)))
         return stream, self.cls(fields), self.cls(files)
 
     def _parse_urlencoded(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
+
 import pytest
 
+from app import api
 from app.forms import LONGEST_FIELDS, LONGEST_HEAD
 
 URL = "/api/v1/predictions"
@@ -71,3 +75,21 @@ def test_the_page_takes_a_short_form_without_a_file_alone(client):
     response = client.post("/", data=b"sample=mass.jpg&" + b"a&" * LONGEST_FIELDS, content_type=URLENCODED)
     assert response.status_code == 413
     assert "The form is too long" in response.text
+
+
+def test_an_upload_is_held_once(client, bright, monkeypatch):
+    held = []
+    judge = api.judge_uploads
+
+    def judged(*arguments):
+        held.append(tracemalloc.get_traced_memory()[0])
+        return judge(*arguments)
+
+    monkeypatch.setattr(api, "judge_uploads", judged)
+    body = part(bright + bytes(8 * 2**20)) + b"--x--\r\n"
+    tracemalloc.start()
+    # What Werkzeug's test client makes of the body is its own.
+    response = client.post(URL, input_stream=io.BytesIO(body), content_type=MULTIPART, content_length=len(body))
+    tracemalloc.stop()
+    assert response.status_code == 200
+    assert held[0] < 1.5 * len(body)
