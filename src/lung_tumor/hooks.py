@@ -44,8 +44,7 @@ def _end_interrupted_run() -> None:
     """A run that is still open when the process ends was interrupted; MLflow itself would call it finished."""
     import mlflow
 
-    # kedro-mlflow starts it again for every node, below itself: as often it must be ended, or MLflow ends the rest as finished.
-    while mlflow.active_run() is not None:
+    if mlflow.active_run() is not None:
         mlflow.end_run("KILLED")
 
 
