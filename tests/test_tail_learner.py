@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +182,23 @@ def test_lower_precision_learns_nearly_the_same_into_float32_weights(precision: 
     assert not np.array_equal(*ends)
     np.testing.assert_allclose(*ends, atol=0.02)
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="needs Linux to tell how much memory is held")
+def test_a_learner_that_is_let_go_leaves_no_weights_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "BLOCKS", (*NARROW[:3], (3, 512), (1, 2)))
+
+    def held() -> float:
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    def use() -> float:
+        part, learner = examples(4), TailLearner(tail(), seed=0)
+        learner.step(part.values, part.labels, np.ones(4, np.float32), 0.001)
+        learner.predict(part.values)
+        return sum(array.nbytes for array in learner.get_state()) / 2**20
+
+    use()
+    before = held()
+    each = [(use(), held()) for _ in range(5)]
+    assert each[-1][1] - before < 2.5 * each[0][0]

@@ -41,7 +41,7 @@ class TailLearner:
         self._precision = precision
         self._model = keras.models.clone_model(tail, clone_function=lambda layer: _copy(layer, precision))
         self._model.set_weights(tail.get_weights())
-        optimizer = keras.optimizers.Adam()
+        optimizer = _adam()
         if precision == "float16":
             # Small gradients would vanish in five bits of exponent.
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -102,6 +102,22 @@ class TailLearner:
 
     def _variables(self) -> list[Any]:
         return [*self._model.weights, *self._model.optimizer.variables, *self._random]
+
+
+def _adam() -> keras.optimizers.Optimizer:
+    import keras
+
+    class Adam(keras.optimizers.Adam):
+        """Keras's, but for the sum of gradients over devices, of which there is one.
+
+        TensorFlow registers a gradient of that sum for good, and with it the graph of the step and all weights in it: a hundred
+        megabytes for each fold of each trial of a search.
+        """
+
+        def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+            return grads_and_vars
+
+    return Adam()
 
 
 def _copy(layer: keras.Layer, precision: Precision) -> keras.Layer:
