@@ -19,11 +19,13 @@ class Slow:
 
     def __init__(self) -> None:
         self.runs: list[list[int]] = []
+        self.crowded: list[bool] = []
         self.go = threading.Event()
         self.inside = self.most_inside = 0
         self._lock = threading.Lock()
 
-    def judge(self, prepared: np.ndarray) -> Judged:
+    def judge(self, prepared: np.ndarray, crowded: bool = False) -> Judged:
+        self.crowded.append(crowded)
         with self._lock:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
@@ -59,6 +61,19 @@ def test_slices_run_by_themselves_in_the_order_asked_and_no_more_at_a_time_than_
     assert model.most_inside == 2
     until(lambda: engine.waiting == 0)
     assert engine.waiting == 0
+
+
+def test_a_slice_alone_may_take_all_cores_and_those_side_by_side_one_each():
+    engine, model = Engine(runs=2), Slow()
+    alone = engine.submit(model, picture(0))
+    until(lambda: model.inside == 1)
+    beside = engine.submit(model, picture(1))
+    until(lambda: model.inside == 2)
+    model.go.set()
+    alone.result(10), beside.result(10)
+    until(lambda: engine.waiting == 0)
+    engine.submit(model, picture(2)).result(10)
+    assert model.crowded == [False, True, False]
 
 
 def test_each_slice_is_judged_by_the_model_that_it_names():
