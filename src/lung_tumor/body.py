@@ -6,7 +6,7 @@ Everything is measured on a small copy: an outline needs no more precision, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -103,6 +103,7 @@ def _without_frame(pixels: Pixels) -> tuple[int, int, int, int]:
     bottom, right = pixels.shape
     # Twice: a frame's sides are of one grey value only between its top and its bottom, and the other way round.
     for _ in range(2):
+        before = (top, bottom, left, right)
         rows = np.flatnonzero(np.ptp(pixels[top:bottom, left:right], axis=1) > _FRAME_RANGE)
         if rows.size == 0:
             return 0, pixels.shape[0], 0, pixels.shape[1]
@@ -111,6 +112,8 @@ def _without_frame(pixels: Pixels) -> tuple[int, int, int, int]:
         if columns.size == 0:
             return 0, pixels.shape[0], 0, pixels.shape[1]
         left, right = left + int(columns[0]), left + int(columns[-1]) + 1
+        if (top, bottom, left, right) == before:
+            break
     return top, bottom, left, right
 
 
@@ -145,7 +148,7 @@ def _above_black(small: Pixels) -> tuple[Pixels, Pixels] | None:
     Otsu's threshold would then part muscle from fat, or bone from muscle. Black must be found within the body too: around
     the field of view it says nothing.
     """
-    low, high = np.percentile(small, (0.5, 99.0))
+    low, high = _quantile(small, 0.005), _quantile(small, 0.99)
     bright = np.asarray(small > low + max(8.0, 0.05 * (high - low)), dtype=np.uint8)
     if 1.0 - bright.mean() < 0.25:
         return None
@@ -155,14 +158,26 @@ def _above_black(small: Pixels) -> tuple[Pixels, Pixels] | None:
     return bright, core
 
 
+def _quantile(pixels: Pixels, share: float) -> float:
+    """As NumPy's, from a histogram: several times faster on grey values."""
+    cumulative = np.cumsum(cv2.calcHist([pixels], [0], None, [256], [0, 256]))
+    rank = share * (pixels.size - 1)
+    below, above = np.searchsorted(cumulative, (int(rank), int(rank) + 1), side="right")
+    return float(below + (above - below) * (rank % 1.0))
+
+
 def _solid(bright: Pixels) -> Pixels | None:
     """The largest region, filled, without what is thin or hangs on it; 0 or 1, None where there is none."""
-    largest = _largest(_opened(bright, _STRANDS))
-    if largest is None:
+    found = _largest(_opened(bright, _STRANDS))
+    if found is None:
         return None
-    filled = _filled(largest)
+    # What follows touches only the region and what it encloses. One pixel around tells an edge of it from one of the picture.
+    (top, bottom), (left, right) = ((max(0, low - 1), high + 1) for low, high in found.box)
+    filled = _filled(np.ascontiguousarray(found.mask[top:bottom, left:right]))
     trimmed = _largest(_opened(filled, _SLABS))
-    return filled if trimmed is None else trimmed
+    solid = np.zeros_like(bright)
+    solid[top:bottom, left:right] = filled if trimmed is None else trimmed.mask
+    return solid
 
 
 def _opened(mask: Pixels, side: int) -> Pixels:
@@ -173,11 +188,19 @@ def _opened(mask: Pixels, side: int) -> Pixels:
     return np.ascontiguousarray(opened[pad:-pad, pad:-pad])
 
 
-def _largest(mask: Pixels) -> Pixels | None:
+class _Region(NamedTuple):
+    mask: Pixels
+    box: tuple[tuple[int, int], tuple[int, int]]
+
+
+def _largest(mask: Pixels) -> _Region | None:
+    """The largest region of ones, and its first row and the one after the last, and columns; None where there is none."""
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
     if count < 2:
         return None
-    return np.asarray(labels == 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA])), dtype=np.uint8)
+    number = 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))
+    left, top, width, height = (int(value) for value in boxes[number, :4])
+    return _Region(np.asarray(labels == number, dtype=np.uint8), ((top, top + height), (left, left + width)))
 
 
 def _filled(mask: Pixels) -> Pixels:

@@ -55,7 +55,7 @@ def standardise(
                 table = _landmarks(counts)
             case "equalise":
                 table = _equalise(counts)
-    return np.asarray(np.rint(np.clip(table, 0.0, 255.0)), dtype=np.uint8)[pixels]
+    return np.asarray(cv2.LUT(pixels, np.rint(np.clip(table, 0.0, 255.0)).astype(np.uint8)), dtype=np.uint8)
 
 
 def _histogram(pixels: Pixels, inside: Mask | None) -> npt.NDArray[np.float64]:
