@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -119,7 +120,7 @@ class Champion:
     """The model of a file that may be replaced at any time, without a restart and without a request dropped.
 
     A request asks once for :meth:`current` and keeps what it got; a new file is loaded beside it and takes over when it
-    has answered for a slice. One that cannot be used leaves the old one in place.
+    has answered for a slice. One that cannot be used leaves the old one in place, and is tried again after a while.
 
     Args:
         current: what is served first.
@@ -141,6 +142,7 @@ class Champion:
         self._busy = threading.Lock()
         if load is not None and current.predictor is None:
             self._current = load()
+        self._again = math.inf if self._current.predictor is not None else self._looked + RETRY_SECONDS
 
     def current(self) -> ServedModel:
         """The model to use for this request."""
@@ -151,7 +153,7 @@ class Champion:
             try:
                 self._looked = time.monotonic()
                 found = self._stamp()
-                if found not in (None, self._seen):
+                if found is not None and (found != self._seen or self._looked >= self._again):
                     arguments = self._load, found
                     threading.Thread(target=self._replace, args=arguments, name="new model", daemon=True).start()
                     started = True
@@ -164,10 +166,13 @@ class Champion:
         return self._current
 
     def _replace(self, load: Callable[[], ServedModel], found: object) -> None:
+        # What failed for want of memory or files may not fail again.
+        self._again = time.monotonic() + RETRY_SECONDS
         try:
             loaded = load()
             if loaded.predictor is not None:
                 self._current = loaded
+                self._again = math.inf
                 log.info("a new model is served", extra={"fields": {"model": loaded.digest}})
             elif self._current.predictor is None:
                 self._current = loaded

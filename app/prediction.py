@@ -56,7 +56,7 @@ _FIX = re.compile(r"; (export|give) ")
 _NOT_SAID = re.compile(r" \(|; use ")
 """Where they go on with the decoder's own words, or with formats that the library reads and the app does not."""
 
-_AHEAD = 8
+_AHEAD = 4
 """Slices of one request that wait for the model: enough to fill its runs, few enough that others get their turn."""
 
 

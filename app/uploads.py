@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -164,5 +165,7 @@ class _ShortReads(io.BytesIO):
 
 def _shown(name: str) -> str:
     """A name that can be written anywhere: no lone surrogates or control characters, and not endless."""
-    clean = "".join(letter if letter.isprintable() else "�" for letter in name[:_LONGEST_NAME])
+    # Python calls no space printable but the common one.
+    spaced = "".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in name[:_LONGEST_NAME])
+    clean = "".join(letter if letter.isprintable() else "�" for letter in spaced)
     return clean.encode("utf-8", "replace").decode()

@@ -144,6 +144,15 @@ def test_the_area_may_fall_by_five_thousandths() -> None:
     assert "the area under the ROC curve falls by 0.0200, 0.005 is allowed" in facts.reason
 
 
+def test_an_area_that_grows_is_said_to_rise() -> None:
+    before, after = POSITIVE.copy(), POSITIVE.copy()
+    before[99] = 0.5525  # A negative above one positive, and below it once computed in int8.
+    after[99] = 0.549
+    facts = quantisation.compare_precisions(two(before), two(after), LABELS)
+    assert facts.precision == "int8"
+    assert facts.reason.endswith("the area under the ROC curve rises by 0.0001")
+
+
 def test_without_one_of_the_classes_it_stays_float32() -> None:
     facts = quantisation.compare_precisions(two(POSITIVE), two(POSITIVE), np.zeros(200, np.int64))
     assert (facts.precision, facts.auc_loss) == ("float32", None)

@@ -187,6 +187,10 @@ def compare_precisions(
     else:
         reason = (
             f"int8 is as good on {slices} validation slices: it names the same class on {agreement:.1%} of them, 99 % of "
-            f"its probabilities lie within {change:.3f}, and the area under the ROC curve falls by {loss:.4f}"
+            f"its probabilities lie within {change:.3f}, and the area under the ROC curve {_changed(loss)}"
         )
     return PrecisionFacts(precision, reason, agreement, change, loss, slices)
+
+
+def _changed(loss: float | None) -> str:
+    return f"rises by {-loss:.4f}" if loss is not None and loss < 0 else f"falls by {loss:.4f}"

@@ -168,6 +168,18 @@ def test_a_load_that_raises_keeps_no_later_model_out(predictor, monkeypatch, cap
     assert "cannot be loaded" in caplog.text
 
 
+def test_a_file_that_could_not_be_loaded_is_tried_again_without_having_changed(predictor, monkeypatch):
+    monkeypatch.setattr("app.model.RETRY_SECONDS", 0.2)
+    load = Fails(None)
+    stamps = iter((0,))
+    champion = champion_of(predictor, monkeypatch, load, lambda: next(stamps, 1))
+    load.later = replace(champion.current(), digest="new")
+    assert digest_within(champion, 10, "new") == "new"
+    time.sleep(0.3)
+    assert champion.current().digest == "new"
+    assert load.calls == 2, "what is served is not loaded again"
+
+
 def test_a_look_or_a_thread_that_fails_keeps_no_later_model_out(predictor, monkeypatch, caplog):
     stamps = iter(range(10_000))
     champion = champion_of(predictor, monkeypatch, lambda: new, lambda: next(stamps))

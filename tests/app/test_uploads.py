@@ -246,6 +246,11 @@ def test_a_name_that_is_no_text_does_not_break_the_answer(client, bright):
     assert client.post("/", data={"file": (io.BytesIO(content), "a.zip")}).status_code == 200
 
 
+def test_every_kind_of_space_in_a_name_is_told_as_a_space(client, bright):
+    form = {"file": (io.BytesIO(bright), "Series\u00a01\u202f2.png")}
+    assert b"Series 1 2.png" in client.post("/", data=form).data
+
+
 # --- DICOM series -----------------------------------------------------------------------------------------------------
 
 

@@ -32,7 +32,7 @@ class Judge:
     def __init__(self, distance=0.1):
         self.distance = distance
 
-    def judge(self, prepared):
+    def judge(self, prepared, crowded=False):
         count = len(prepared)
         maps = np.zeros((count, 2, 8, 8), np.float32)
         return Judged(
@@ -102,7 +102,7 @@ def test_smoke_fails_when_no_prediction_comes(serve):
     class Broken(Judge):
         tried = False
 
-        def judge(self, prepared):
+        def judge(self, prepared, crowded=False):
             if self.tried:
                 raise RuntimeError("the disk is gone")
             self.tried = True

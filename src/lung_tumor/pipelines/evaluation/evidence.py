@@ -35,8 +35,9 @@ def judge_evidence(
     Of test and validation pictures: no map depends on anything that was chosen on the latter.
     """
     metadata, held_out = candidate.metadata, pd.concat([predictions, validated], ignore_index=True)
-    negative = metadata.operating_point.negative if metadata.operating_point else metadata.classes[-1]
-    size = metadata.preparation.size
+    if metadata.operating_point is None:
+        raise ValueError("the candidate carries no operating point; run `kedro run --pipeline=serving`")
+    negative, size = metadata.operating_point.negative, metadata.preparation.size
     diseased = np.flatnonzero(held_out["label"] != negative)
     # The map of the class that each slice is labelled with.
     maps = np.stack([evidence[row, metadata.classes.index(held_out["label"].iloc[row])] for row in diseased])
