@@ -316,8 +316,10 @@ def _draw_growth(axis: Any, found: Result) -> None:
     axis.set(xlabel="slices", ylim=(0, None), xlim=(0, None), title="Growth")
     axis.set_ylabel("frozen pass, s", color=_COLOURS["cold"])
     memory = axis.twinx()
-    memory.plot(counts, [row["peak_memory_mb"] / 1024 for row in rows], "s--", color=_COLOURS["conventional"])
-    memory.set_ylim(0, None)
+    peaks = [row["peak_memory_mb"] / 1024 for row in rows]
+    memory.plot(counts, peaks, "s--", color=_COLOURS["conventional"])
+    # Peaks that hardly differ would lie on the frame.
+    memory.set_ylim(0, 1.25 * max(peaks))
     memory.set_ylabel("peak memory, GB", color=_COLOURS["conventional"])
 
 

@@ -183,9 +183,9 @@ def _explained(name: str) -> Iterator[None]:
         yield
     except SourceError:
         raise
-    except NotImplementedError:
+    except NotImplementedError:  # zipfile lacks the method that an entry is compressed with
         reason = "is compressed in a way that cannot be read; pack it again as a plain zip or tar.gz"
-    except RuntimeError:
+    except RuntimeError:  # zipfile's word for an entry that is encrypted
         reason = "cannot be unpacked without a password; unpack it yourself and give the folder"
     except OSError as error:
         # gzip and bz2 report damage as an OSError without a number; one with a number comes from the disk.

@@ -182,7 +182,7 @@ def compare_precisions(
     elif not loss <= AUC_LOSS:
         faults.append(f"the area under the ROC curve falls by {loss:.4f}, {AUC_LOSS:g} is allowed")
     slices, precision = len(labels), "float32" if faults else "int8"
-    if faults:
+    if faults or loss is None:  # undefined, which is a fault: said for mypy
         reason = f"int8 is not as good on {slices} validation slices: {'; '.join(faults)}"
     else:
         reason = (
@@ -192,5 +192,5 @@ def compare_precisions(
     return PrecisionFacts(precision, reason, agreement, change, loss, slices)
 
 
-def _changed(loss: float | None) -> str:
-    return f"rises by {-loss:.4f}" if loss is not None and loss < 0 else f"falls by {loss:.4f}"
+def _changed(loss: float) -> str:
+    return f"rises by {-loss:.4f}" if loss < 0 else f"falls by {loss:.4f}"

@@ -20,7 +20,7 @@ def chromium() -> Iterator[Browser]:
     """Headless Chromium; skips the test where there is none."""
     executable = next(filter(None, map(shutil.which, _NAMES)), None)
     if executable is None:
-        pytest.skip(f"none of {', '.join(_NAMES)} is on PATH")
+        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is on PATH (Debian: chromium)")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield running
