@@ -16,7 +16,7 @@ from lung_tumor.errors import ExportError
 from lung_tumor.frozen_pass import frozen_pass
 from lung_tumor.imaging import to_network_input
 from lung_tumor.network import Cut, NetworkOptions
-from lung_tumor.novelty import NoveltyOptions
+from lung_tumor.novelty import NoveltyOptions, cut_off
 from lung_tumor.predictor import METADATA_KEY, Predictor
 from tests.support.classifiers import NARROW, pixels, small_classifier
 from tests.support.novelty import describe, judge
@@ -100,6 +100,25 @@ def test_a_slice_on_the_wrong_side_of_the_upright_direction_is_farther_by_one() 
     received = other.judge(pixels(3)).distances
     np.testing.assert_allclose(received, one.judge(pixels(3)).distances + 1.0, atol=1e-6)
     np.testing.assert_allclose(received, judge(turned, export.run(content, pixels(3), threads=1).features), atol=1e-6)
+
+
+def test_a_slice_of_which_a_window_cut_off_more_than_the_limit_is_farther_by_one() -> None:
+    content = draft_of_block2()
+    slices = pixels(6, seed=5)
+    # From nothing to nearly all of it; and a black one, which has nothing that could be cut off.
+    for number, picture in enumerate(slices[:5]):
+        picture[: 8 * number] = 77
+    slices[5] = 0
+    shares = cut_off(slices)
+    given = parts(content).novelty
+    for limit in shares:
+        limited = given._replace(rule=dataclasses.replace(RULE, most_cut_off=float(limit)))
+        received = Predictor(export.finish(content, parts(content, novelty=limited)), threads=1).judge(slices).distances
+        features = export.run(content, slices, threads=1).features
+        np.testing.assert_allclose(received, judge(limited, features, slices), atol=1e-6)
+        # A share that equals the limit, to the last digit, is accepted.
+        np.testing.assert_array_equal(received - judge(limited, features) > 0.5, shares > limit)
+    assert len(set(shares.tolist())) == 5
 
 
 @pytest.mark.parametrize("bands", [1, 3])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from lung_tumor.novelty import Novelty, NoveltyOptions, band_weights, unit
+from lung_tumor.imaging import PreparationOptions, prepare
+from lung_tumor.novelty import LEAST_CUT_OFF, Novelty, NoveltyOptions, band_weights, cut_off, unit
 from lung_tumor.novelty import fit as fit_both
+from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.novelty import distances, judge
 
 
@@ -28,7 +32,7 @@ def cluster(n: int, seed: int = 0) -> np.ndarray:
 
 def fit(features: np.ndarray, groups: list[str], options: NoveltyOptions) -> Novelty:
     """Upside down is the opposite direction: nothing near the features is nearer to it."""
-    return fit_both(features, -features, groups, options)
+    return fit_both(features, -features, np.zeros(len(features), np.float32), groups, options)
 
 
 def test_the_threshold_never_looks_at_the_own_group() -> None:
@@ -84,7 +88,7 @@ def test_one_group_alone_cannot_say_how_far_slices_differ() -> None:
 def test_a_slice_upside_down_lies_beyond_any_threshold_however_near_it_is() -> None:
     upright, upside_down = at(*range(0, 40, 2)), at(*range(80, 40, -2))
     groups = [str(number) for number in range(20)]
-    fitted = fit_both(upright, upside_down, groups, NoveltyOptions(neighbours=1))
+    fitted = fit_both(upright, upside_down, np.zeros(20, np.float32), groups, NoveltyOptions(neighbours=1))
     assert fitted.rule.threshold < 0.01
     np.testing.assert_allclose(judge(fitted, at(1.0, 39.9)), [cosine_distance(1.0), cosine_distance(1.9)], atol=1e-6)
     # 40.1 degrees is as near to the references, but nearer to the mean of what is upside down.
@@ -95,9 +99,44 @@ def test_slices_taken_for_upside_down_do_not_raise_the_threshold() -> None:
     # Every other training slice is called upside down: that is a poor rule, but distances still count.
     features = at(*[0.0, 90.0] * 10)
     groups = [str(number) for number in range(20)]
-    fitted = fit_both(features, at(*[80.0] * 20), groups, NoveltyOptions(neighbours=1))
+    fitted = fit_both(features, at(*[80.0] * 20), np.zeros(20, np.float32), groups, NoveltyOptions(neighbours=1))
     assert (judge(fitted, features) > 1.0 - 1e-6).sum() == 10
     assert fitted.rule.threshold < 0.01
+
+
+def test_even_pixels_equal_their_right_and_lower_neighbours_and_are_not_black() -> None:
+    picture = np.array(
+        [
+            [7, 7, 7, 0],
+            [7, 7, 9, 0],
+            [7, 9, 9, 0],
+            [0, 0, 0, 0],
+        ],
+        np.uint8,
+    )
+    # Nine bright pixels have both neighbours; those three in the upper left corner are even: of each other one differs.
+    np.testing.assert_allclose(cut_off(picture[None]), [3 / 9], rtol=1e-6)
+    flat, noise = np.full((8, 8), 3, np.uint8), np.arange(64, dtype=np.uint8).reshape(8, 8)
+    np.testing.assert_array_equal(cut_off(np.stack([flat, noise, np.zeros((8, 8), np.uint8)])), [1.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("angle", [np.rot90, np.flipud, np.fliplr])
+def test_what_a_window_has_cut_off_hardly_depends_on_the_way_a_slice_lies(angle: Callable[..., np.ndarray]) -> None:
+    drawn = prepare(draw_slice(3, PhantomOptions(slices=8)).pixels, PreparationOptions())
+    clipped = np.maximum(drawn, np.uint8(90))
+    assert cut_off(clipped[None])[0] > 2.0 * cut_off(drawn[None])[0]
+    np.testing.assert_allclose(cut_off(angle(clipped)[None]), cut_off(clipped[None]), atol=0.02)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(0.05, LEAST_CUT_OFF), (0.5, 0.5 * 98 / 99)])
+def test_about_the_most_that_is_cut_off_of_training_slices_is_accepted_or_what_a_lung_window_cuts_off(
+    most: float, expected: float
+) -> None:
+    cut = np.linspace(0.0, most, 100, dtype=np.float32)
+    features, groups = cluster(100), [str(number) for number in range(100)]
+    rule = fit_both(features, -features, cut, groups, NoveltyOptions()).rule
+    assert rule.most_cut_off == pytest.approx(expected, rel=1e-6)
+    assert (cut <= np.float32(rule.most_cut_off)).mean() >= 0.98
 
 
 def test_fewer_references_cover_the_same_corners() -> None:

@@ -113,7 +113,8 @@ def assemble(
     # Every so-many-th, so that both means are of the same mixture of classes.
     turned = seen.at(np.linspace(0, len(seen.labels) - 1, min(MOST_TURNED, len(seen.labels))).round().astype(np.intp))
     flipped = export.run(draft, _shown(turned, "Upside down", np.flipud)).features
-    fitted = novelty.fit(known.features, flipped, seen.groups, novel)
+    cut = np.concatenate([novelty.cut_off(picture[np.newaxis]) for picture in seen.opened()])
+    fitted = novelty.fit(known.features, flipped, cut, seen.groups, novel)
     healthy = seen.labels == classes.index(chosen.negative)
     parts = ServedParts(
         temperature=temperature.value,

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference in probability that float32 arithmetic in another order explains."""
 
+_END = np.iinfo(np.int64).max
+
 SMALLEST_NORM = 1e-12
 """Of features that are divided by their length: those of nothing but zeros stay zero, and far from everything."""
 
@@ -200,7 +202,31 @@ def _distance(graph: GraphBuilder, parts: ServedParts) -> None:
     distance = graph.node("Sub", [graph.constant("novelty/one", 1.0), nearest], "novelty/cosine distance")
     along = graph.node("MatMul", ["novelty_features", graph.constant("novelty/upright", upright)], "novelty/along")
     turned = graph.node("Less", [along, graph.constant("novelty/zero", 0.0)], "novelty/turned")
-    graph.node("Add", [distance, graph.node("Cast", [turned], "novelty/beyond", to=1)], "distance")
+    right_way = graph.node("Add", [distance, graph.node("Cast", [turned], "novelty/beyond", to=1)], "novelty/right way")
+    limit = graph.constant("novelty/most cut off", rule.most_cut_off)
+    narrow = graph.node("Greater", [_cut_off(graph), limit], "novelty/narrow")
+    graph.node("Add", [right_way, graph.node("Cast", [narrow], "novelty/window", to=1)], "distance")
+
+
+def _cut_off(graph: GraphBuilder) -> str:
+    """:func:`lung_tumor.novelty.cut_off` of the first of the three equal channels."""
+    axes = graph.constant("novelty/axes", [1, 2, 3], np.int64)
+    corners = {"here": (0, 0), "right": (0, 1), "below": (1, 0)}
+    for name, (row, column) in corners.items():
+        start = graph.constant(f"novelty/{name}/start", [row, column, 0], np.int64)
+        # The last row and column are left out unless they are a neighbour; an end beyond the picture is its end.
+        ends = [_END if row else -1, _END if column else -1, 1]
+        end = graph.constant(f"novelty/{name}/end", ends, np.int64)
+        graph.node("Slice", ["pixels", start, end, axes], f"novelty/{name}")
+    same = [graph.node("Equal", ["novelty/here", f"novelty/{it}"], f"novelty/same {it}") for it in ("right", "below")]
+    bright = graph.node("Greater", ["novelty/here", graph.constant("novelty/black", 0.0)], "novelty/bright")
+    even = graph.node("And", [bright, graph.node("And", same, "novelty/same")], "novelty/even")
+    counts = [
+        graph.node("ReduceSum", [graph.node("Cast", [it], f"{it}/ones", to=1), axes], f"{it}/count", keepdims=0)
+        for it in (even, bright)
+    ]
+    divisor = graph.node("Max", [counts[1], graph.constant("novelty/least count", 1.0)], "novelty/bright/divisor")
+    return graph.node("Div", [counts[0], divisor], "novelty/cut off")
 
 
 def _features(graph: GraphBuilder, model: keras.Model, novelty: NoveltyOptions) -> str:

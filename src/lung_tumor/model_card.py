@@ -146,8 +146,8 @@ def _not_for(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
         "Diagnosis, screening, triage, or any decision about a patient.",
         (
             "Whole volumes, other modalities, other body regions, other windows than that of the lung. Pictures "
-            "unlike those learnt from are refused as far as that can be told; a slice that is not refused need "
-            "not be a fit one."
+            "unlike those learnt from are refused as far as that can be told, and so are slices through windows that "
+            "cut off lungs or bone; another wide window is not. A slice that is not refused need not be a fit one."
         ),
         f"Any finding other than {listed(list(metrics['classes']))}: whatever is shown, one of these is the answer.",
         "Populations, scanners and protocols other than those of the training slices.",

@@ -1,14 +1,15 @@
 """Whether a slice is like those learnt from: its distance to them among the network's pooled features.
 
-The distance is the cosine distance to the k-th nearest training slice. Pooled features hardly know up from down, so 1 is
-added for a slice that is more like the mean of training slices turned upside down than like their mean upright: that lies
-beyond any threshold. In operations of a served graph, for a slice whose blocks have the activations ``a[b]``, (channels,
-height, width) after pooling::
+The distance is the cosine distance to the k-th nearest training slice. Two things are beyond pooled features, and each adds
+1, which lies beyond any threshold. They hardly know up from down: a slice may be more like the mean of training slices
+turned upside down than like their mean upright. And preparation makes display windows alike: only what a window has cut off,
+even areas in place of texture, tells a narrow one (:func:`cut_off`). In operations of a served graph, for a slice whose
+blocks have the activations ``a[b]``, (channels, height, width) after pooling::
 
     rows[b]  = mean of a[b] over its width                            (channels, height)
     part[b]  = (band_weights(height, bands) @ rows[b].T) / its L2 norm, flattened band by band
     f        = concatenate(part[b] for b in blocks) / sqrt(number of blocks)
-    distance = 1 - (neighbours-th largest of references @ f) + (1 if upright @ f < 0 else 0)
+    distance = 1 - (neighbours-th largest of references @ f) + (1 if upright @ f < 0 else 0) + (1 if cut > most_cut_off else 0)
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ import numpy.typing as npt
 from lung_tumor.options import as_tuple, require_types
 
 Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+CUT_OFF_ACCEPTED = 0.98
+"""Share of training slices whose share of even pixels is accepted."""
+
+LEAST_CUT_OFF = 0.1
+"""A share of even pixels that every collection may have: a lung window leaves up to so many (docs/adr/0007)."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class NoveltyRule:
         references: number of training slices that distances are taken to.
         blocks: of which blocks' averages the features are made.
         bands: in how many horizontal bands, one above the other, each block is averaged.
+        most_cut_off: largest share of even pixels (:func:`cut_off`) that is accepted; 1 accepts all.
     """
 
     threshold: float
@@ -44,6 +53,7 @@ class NoveltyRule:
     references: int
     blocks: tuple[int, ...]
     bands: int = 1
+    most_cut_off: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
@@ -111,8 +121,26 @@ def band_weights(rows: int, bands: int) -> Floats:
     return np.asarray(np.maximum(shared, 0.0) * bands, dtype=np.float32)
 
 
-def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: NoveltyOptions) -> Novelty:
-    """Choose references and the threshold.
+def cut_off(slices: Pixels) -> Floats:
+    """Share of even pixels: of those above 0, how many equal both the pixel to the right and the one below.
+
+    Where a display window ends, all that lies beyond becomes one grey: soft tissue is even in a bone window, lungs are in a
+    soft-tissue window. Noise leaves few such pixels elsewhere.
+
+    Args:
+        slices: prepared, (n, size, size) uint8.
+
+    Returns:
+        (n,), 0 to 1; 0 where nothing lies above 0.
+    """
+    pixels, right, below = slices[:, :-1, :-1], slices[:, :-1, 1:], slices[:, 1:, :-1]
+    bright = pixels > 0
+    even = bright & (pixels == right) & (pixels == below)
+    return np.asarray(even.sum(axis=(1, 2)) / np.maximum(bright.sum(axis=(1, 2)), 1), dtype=np.float32)
+
+
+def fit(features: Floats, flipped: Floats, cut: Floats, groups: Sequence[str], options: NoveltyOptions) -> Novelty:
+    """Choose references, the threshold and how much may be cut off.
 
     Where groups are few, so that some slice has fewer references of other groups than ``options.neighbours``, the rule takes
     as many neighbours as every slice has; with two single slices that is one. The share that a threshold from a handful of
@@ -121,13 +149,15 @@ def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: Novel
     Args:
         features: (n, d) of training slices, ``f`` above, rows of length 1.
         flipped: (n, d) of the same prepared slices upside down (``prepared[::-1]``).
+        cut: (n,) the share of each that is cut off (:func:`cut_off`).
         groups: (n,) group of each.
         options: see :class:`NoveltyOptions`.
 
     Returns:
         See :class:`Novelty`. The threshold is the quantile ``options.acceptance`` of the leave-one-group-out distances, to the
         references that were kept, rounded up to one of them: at least that share of the slices does not exceed it. The few
-        slices that are taken for upside down are refused beside that: they must not raise the threshold for all.
+        slices that are taken for upside down are refused beside that: they must not raise the threshold for all. So are those
+        of which more is cut off than of :data:`CUT_OFF_ACCEPTED` of them.
 
     Raises:
         ValueError: all slices are of one group.
@@ -138,7 +168,10 @@ def fit(features: Floats, flipped: Floats, groups: Sequence[str], options: Novel
     neighbours = min(options.neighbours, *(int((named[kept] != name).sum()) for name in set(groups)))
     held_out = _without_own_group(features, groups, kept, neighbours)
     threshold = float(np.quantile(held_out, options.acceptance, method="higher"))
-    rule = NoveltyRule(threshold, neighbours, options.acceptance, len(kept), options.blocks, options.bands)
+    most_cut_off = max(LEAST_CUT_OFF, float(np.quantile(cut, CUT_OFF_ACCEPTED, method="higher")))
+    rule = NoveltyRule(
+        threshold, neighbours, options.acceptance, len(kept), options.blocks, options.bands, most_cut_off
+    )
     references = np.ascontiguousarray(features[kept], dtype=np.float32)
     return Novelty(references, _upright(features, flipped), rule)
 

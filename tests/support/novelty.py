@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lung_tumor.novelty import Floats, Novelty, band_weights, unit
+from lung_tumor.novelty import Floats, Novelty, Pixels, band_weights, cut_off, unit
 
 
 def describe(blocks: Sequence[Floats], bands: int) -> Floats:
@@ -23,6 +23,7 @@ def distances(features: Floats, references: Floats, neighbours: int) -> Floats:
     return np.asarray(1.0 - np.sort(features @ references.T, axis=1)[:, -neighbours], dtype=np.float32)
 
 
-def judge(fitted: Novelty, features: Floats) -> Floats:
-    """The distance, (n,), 1 farther where the slice is more like training slices upside down."""
-    return distances(features, fitted.references, fitted.rule.neighbours) + (features @ fitted.upright < 0.0)
+def judge(fitted: Novelty, features: Floats, slices: Pixels | None = None) -> Floats:
+    """The distance, (n,), 1 farther where the slice is more like training slices upside down, and where too much is cut off."""
+    found = distances(features, fitted.references, fitted.rule.neighbours) + (features @ fitted.upright < 0.0)
+    return found if slices is None else found + (cut_off(slices) > np.float32(fitted.rule.most_cut_off))
