@@ -130,10 +130,12 @@ deploy:  ## Put the pushed image on the host: make deploy [REVISION=commit]
 smoke:  ## Ask a running app for one prediction: make smoke [URL=http://host:8080]
 	@infra/smoke.sh
 
+# With the extras kept: pip before 23.2 takes `coverage[toml]`, asked for by pytest-cov, from the newest release of coverage,
+# whatever the lock says of `coverage`, and then refuses it for its missing hash.
 .PHONY: lock
 lock: $(READY)  ## Resolve the dependencies anew
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --all-extras pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra serve -c requirements.lock pyproject.toml -o requirements-serve.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras --upgrade --all-extras pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-strip-extras --extra serve -c requirements.lock pyproject.toml -o requirements-serve.lock
 
 .PHONY: clean
 clean:  ## Remove the environment, caches, runs and what the pipelines wrote; fetched slices in data/01_raw stay
