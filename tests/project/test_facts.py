@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,9 @@ def make_commands(text: str) -> set[str]:
 
 
 def requirements(lock: str) -> dict[str, str]:
-    """Text of each requirement of a lock, hashes included, by name and version."""
+    """Text of each requirement of a lock, hashes included, by name and version; extras are left out of the name."""
     parts = re.split(r"^(?=[A-Za-z0-9])", lock, flags=re.MULTILINE)
-    return {part.split(" ", 1)[0].strip(): part for part in parts if "==" in part}
+    return {re.sub(r"\[[^]]*\]", "", part).split(" ", 1)[0].strip(): part for part in parts if "==" in part}
 
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-serve.lock"])
@@ -52,6 +53,11 @@ def test_locks_hold_hashes_and_name_no_package_index(name: str) -> None:
     assert len(entries) > 20
     assert [entry for entry, text in entries.items() if "--hash=sha256:" not in text] == []
     assert re.findall(r"https?://|--index-url|--extra-index|--find-links|--trusted-host", lock) == []
+
+
+def test_the_lock_keeps_extras_that_pip_before_23_2_needs_to_find_the_pinned_version() -> None:
+    lock = (PROJECT / "requirements.lock").read_text(encoding="utf-8")
+    assert requirements(lock)[f"coverage=={version('coverage')}"].startswith("coverage[toml]==")
 
 
 def test_the_served_app_needs_neither_tensorflow_nor_what_trains() -> None:
