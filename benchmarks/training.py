@@ -109,9 +109,6 @@ def _measure(given: argparse.Namespace, folder: Path) -> Result:
     return result
 
 
-_SOME_EPOCHS = 3
-"""Conventional epochs measured where ten are extrapolated."""
-
 _CHANGED_VIEWS = 3
 """With the slice itself, four cached views of each."""
 
@@ -127,11 +124,10 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
     for files, augmented in tqdm(variants, desc="Training"):
         case = {**plan, "files": files}
         row = {"files": files, "augmented": augmented, "ours": []}
-        # The first case is measured in full, of the others some epochs: a conventional one takes a minute.
-        whole = given.quick or given.full or (files, augmented) == variants[0]
-        shorter = measured if whole else _SOME_EPOCHS
-        row["conventional"] = given.run("conventional", **case, augmented=augmented, epochs=shorter)
-        for number in epochs if whole else (10,):
+        row["conventional"] = given.run("conventional", **case, augmented=augmented, epochs=measured)
+        # Of the first case every number of epochs, of the others that of the targets.
+        first = given.quick or given.full or (files, augmented) == variants[0]
+        for number in epochs if first else (10,):
             store = folder / f"{files}-{augmented}-{number}.sqlite"
             ask = {**case, "views": _CHANGED_VIEWS if augmented else 0, "epochs": number, "store": str(store)}
             ask["precision"] = given.precision

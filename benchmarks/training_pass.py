@@ -32,15 +32,18 @@ def flops(size: int, last_block: int) -> float:
 
 def computations(imitate: bool) -> list[Any]:
     """Every engine and precision of this machine; 16 and 8 bits only where the processor has them, or bfloat16 on request."""
-    from lung_tumor.computation import Computation, has_gpu, processor_computes_bfloat16
+    from lung_tumor.computation import Computation, has_gpu
     from lung_tumor.mnn_network import has_mnn
-    from lung_tumor.processor import multiplies_int8
+    from lung_tumor.openvino_network import has_openvino
+    from lung_tumor.processor import multiplies_bfloat16, multiplies_int8
 
     found = [Computation("keras", "float32")]
     if has_mnn():
         found.append(Computation("mnn", "float32"))
-    if imitate or has_gpu() or processor_computes_bfloat16():
+    if imitate or has_gpu() or multiplies_bfloat16():
         found.append(Computation("keras", "bfloat16"))
+    if has_openvino() and multiplies_bfloat16():
+        found.append(Computation("openvino", "bfloat16"))
     if multiplies_int8():
         found.append(Computation("onnxruntime", "int8"))
     return found

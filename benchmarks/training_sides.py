@@ -106,26 +106,28 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
 
     import lung_tumor.datasets.imagenet_weights  # noqa: F401
     from lung_tumor import augmentation, fitting, network
-    from lung_tumor.computation import ComputationOptions, choose
+    from lung_tumor.computation import ComputationOptions, choose, choose_for_views
     from lung_tumor.feature_store import FeatureStore
     from lung_tumor.features import Remembered
     from lung_tumor.frozen_pass import frozen_pass
     from lung_tumor.head_learner import HeadLearner
-    from lung_tumor.mnn_network import has_mnn
 
-    has_mnn()
+    _import_engines()
     root, options = Path(folder) / files, augmentation.AugmentationOptions(views=views)
     clock = _Clock()
     (seen, labels), (unseen, known) = labelled(root / "training"), labelled(root / "validation")
     tensors = weights()
     clock.stop()
     model = network.load_base(network.build(len(classes_of(root)), network.NetworkOptions(), size, SEED), tensors)
-    computation = choose(ComputationOptions(precision=precision), int8_ranges=True)
-    engine = frozen_pass(model, network.cuts(model), computation)
+    asked = ComputationOptions(precision=precision)
+    computation = choose(asked, int8_ranges=True)
+    of_views = choose_for_views(asked, computation, int8_ranges=True)
+    own, changed = (frozen_pass(model, network.cuts(model), one) for one in (computation, of_views))
     clock.stop()
+    passes = [own] * len(seen) + [changed] * (len(seen) * views) + [own] * len(unseen)
     slices = [partial(_view, path, number, options) for number in range(views + 1) for path in seen]
     slices += [partial(read, path) for path in unseen]
-    remembered = Remembered(slices, engine, FeatureStore(Path(store), 2**32))
+    remembered = Remembered(slices, passes, FeatureStore(Path(store), 2**32))
     computed = remembered.compute("Frozen pass")
     clock.stop()
     last = len(seen) * (views + 1)
@@ -135,14 +137,15 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
     network.set_standardisation(model, training.values)
     learner = HeadLearner.from_keras(model, SEED)
     # Neither side stops early, and both keep the last epoch.
-    asked = fitting.FittingOptions(epochs=epochs, batch_size=BATCH, learning_rate=OUR_RATE, patience=None)
-    fitting.fit(learner, training, validation, asked, seed=SEED, title="Head")
+    fit = fitting.FittingOptions(epochs=epochs, batch_size=BATCH, learning_rate=OUR_RATE, patience=None)
+    fitting.fit(learner, training, validation, fit, seed=SEED, title="Head")
     learner.to_keras(model)
     clock.stop()
     steps = dict(zip(("weights", "network", "pass", "head"), np.diff([0.0, *clock.ends]).tolist(), strict=True))
     kept = sum(path.stat().st_size for path in Path(store).parent.glob(f"{Path(store).name}*"))
     return {
         "computation": str(computation),
+        "views_computation": str(of_views) if views else None,
         "epochs": epochs,
         "seconds": round(clock.ends[-1], 3),
         "steps": {name: round(seconds, 3) for name, seconds in steps.items()},
@@ -168,9 +171,8 @@ def folds(folder: str, size: int, store: str, precision: Any) -> dict[str, Any]:
     from lung_tumor.features import Remembered
     from lung_tumor.fitting import FittingOptions
     from lung_tumor.frozen_pass import frozen_pass
-    from lung_tumor.mnn_network import has_mnn
 
-    has_mnn()
+    _import_engines()
     root = Path(folder) / "pictures"
     parts = [labelled(root / split) for split in ("training", "validation", "test")]
     paths, labels = [path for found, _ in parts for path in found], np.concatenate([found for _, found in parts])
@@ -214,6 +216,17 @@ def compare(conventional_run: dict[str, Any], our_runs: list[dict[str, Any]]) ->
             }
         )
     return rows
+
+
+def _import_engines() -> None:
+    """Import what a frozen pass may compute with: imports are not timed on either side."""
+    import onnxruntime  # noqa: F401
+
+    from lung_tumor.mnn_network import has_mnn
+    from lung_tumor.openvino_network import has_openvino
+
+    has_mnn()
+    has_openvino()
 
 
 class _Clock:

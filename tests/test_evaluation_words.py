@@ -186,5 +186,8 @@ def test_training_is_told_in_words() -> None:
     assert told[2] == "No block of VGG16 was fine-tuned; the head alone learnt."
     features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
     told = words.training({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
-    assert "42 slices (18 pictures; of those to learn from, 2 changed views each), computed" in told[0]
+    assert (
+        "42 slices (18 pictures; of those to learn from, 2 changed views each), computed in float32 by MNN" in told[0]
+    )
+    assert told[0].endswith("changed views in int8 by ONNX Runtime.")
     assert told[2] == "It did harm."

@@ -291,3 +291,29 @@ def test_a_network_gives_what_its_frozen_part_gives(store: FeatureStore | None) 
     remembered.compute("test")
     for found, values in zip(remembered.read(range(21)), wanted, strict=True):
         np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-5)
+
+
+def test_each_slice_goes_through_its_own_pass_and_is_remembered_by_it(tmp_path: Path) -> None:
+    given, exact, rough = pixels(20), Engine(), Engine()
+    one = passing(exact)
+    other = FrozenPass(CUTS, tuple(f"rough {maker}" for maker in one.made_by), 4, rough)
+    passes = [other if index % 2 else one for index in range(20)]
+    # The first slice comes again, through the other pass: the same pixels by two ways are two records.
+    opener = [*openers(given), *openers(given[:1])]
+    remembered = Remembered(opener, [*passes, other], store_at(tmp_path))
+    assert remembered.compute("Pass") == 21
+    assert_same(remembered.read(range(20)), given)
+    assert (set(exact.batches), set(rough.batches)) == ({8}, {4})
+    records = {row["made_by"]: row["records"] for row in store_at(tmp_path).summary()}
+    assert {records[maker] for maker in one.made_by} == {10}
+    assert {records[maker] for maker in other.made_by} == {11}
+    assert Remembered(opener, [*passes, other], store_at(tmp_path)).compute("Again") == 0
+    assert Remembered(opener, one, store_at(tmp_path)).compute("All by one") == 10
+
+
+def test_passes_that_do_not_fit_the_slices_are_refused() -> None:
+    one, narrow = passing(Engine()), passing(Engine(), CUTS[:1])
+    with pytest.raises(ValueError, match="a frozen pass for each of 3 slices is needed, received 2"):
+        Remembered(openers(pixels(3)), [one, one], None)
+    with pytest.raises(ValueError, match="must have the same cuts"):
+        Remembered(openers(pixels(2)), [one, narrow], None)

@@ -218,7 +218,13 @@ def test_training_facts_name_the_weights_and_no_other_weights_have_their_name() 
 
 
 def test_a_recipe_knows_all_that_fitting_depends_on_and_not_the_weights() -> None:
-    features = {"computation": {"engine": "mnn"}, "augmentation": {"views": 0}, "seed": 1, "pictures": 9}
+    features = {
+        "computation": {"engine": "mnn"},
+        "views_computation": {"engine": "mnn"},
+        "augmentation": {"views": 0},
+        "seed": 1,
+        "pictures": 9,
+    }
     head, tuning = FittingOptions(epochs=3), FittingOptions(epochs=4)
 
     def digest(classifier: Any = None, **changed: Any) -> str:
@@ -235,6 +241,7 @@ def test_a_recipe_knows_all_that_fitting_depends_on_and_not_the_weights() -> Non
         digest(small_classifier(weights_digest="w")),
         digest(small_classifier(preparation=PreparationOptions(size=32))),
         digest(features=features | {"augmentation": {"views": 2}}),
+        digest(features=features | {"views_computation": {"engine": "onnxruntime"}}),
         digest(head=FittingOptions(epochs=5)),
         digest(fine_tuning=FittingOptions(epochs=5)),
         digest(seed=2),

@@ -10,15 +10,18 @@ from typing import Literal, get_args
 from lung_tumor import processor
 from lung_tumor.errors import StaleError
 from lung_tumor.mnn_network import has_mnn
+from lung_tumor.openvino_network import has_openvino
 from lung_tumor.options import require_types
 from lung_tumor.wording import listed
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
-Engine = Literal["keras", "mnn", "onnxruntime"]
+Engine = Literal["keras", "mnn", "openvino", "onnxruntime"]
+Views = Literal["auto", "same"]
 
 _COMPUTES: dict[str, tuple[str, ...]] = {
     "keras": ("float32", "bfloat16", "float16"),
     "mnn": ("float32",),
+    "openvino": ("bfloat16",),
     "onnxruntime": ("int8",),
 }
 
@@ -35,20 +38,27 @@ class ComputationOptions:
             multiply in so many bits and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it
             (float16 on a GPU that does not), float32 elsewhere; never int8, which needs a processor with VNNI and weights
             whose ranges are known, and decides otherwise on one slice in a hundred (docs/adr/0006).
-        engine: ``auto``, ``keras``, ``mnn`` or ``onnxruntime``. MNN computes on processors in float32, ONNX Runtime there in
-            int8, Keras everywhere in all else; ``auto`` takes MNN where float32 is asked for and it is installed.
+        engine: ``auto``, ``keras``, ``mnn``, ``openvino`` or ``onnxruntime``. On processors MNN computes in float32,
+            OpenVINO in bfloat16, ONNX Runtime in int8; Keras computes everywhere, in all but int8. ``auto`` takes one of
+            those for what it is for, where it is installed.
+        views: what changed views are computed by: ``same`` as the slices themselves, or ``auto``. That is int8 on a processor
+            that can, where ``precision`` is ``auto`` too: what int8 changes is a tenth of what the view itself does.
     """
 
     precision: Precision | Literal["auto"] = "auto"
     engine: Engine | Literal["auto"] = "auto"
+    views: Views = "auto"
 
     def __post_init__(self) -> None:
         require_types(self, "computation")
-        for name, kinds in (("precision", get_args(Precision)), ("engine", get_args(Engine))):
-            if getattr(self, name) not in ("auto", *kinds):
-                raise ValueError(
-                    f"computation.{name} must be one of {('auto', *kinds)}, received {getattr(self, name)!r}"
-                )
+        choices = {
+            "precision": ("auto", *get_args(Precision)),
+            "engine": ("auto", *get_args(Engine)),
+            "views": get_args(Views),
+        }
+        for name, kinds in choices.items():
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"computation.{name} must be one of {kinds}, received {getattr(self, name)!r}")
         if "auto" not in (self.engine, self.precision) and self.precision not in _COMPUTES[self.engine]:
             raise ValueError(
                 f"computation.engine={self.engine} computes in {listed(list(_COMPUTES[self.engine]))} alone, received "
@@ -80,30 +90,48 @@ def choose(options: ComputationOptions, *, int8_ranges: bool) -> Computation:
         int8_ranges: whether the ranges of the network's activations are known, which int8 needs.
 
     Raises:
-        ValueError: MNN is asked for and not installed, or int8 and the processor or the weights are not made for it.
+        ValueError: an engine is asked for that is not installed, or int8 or OpenVINO and the processor, or int8 and the
+            weights, are not made for it.
     """
     if options.engine == "mnn":
         if not has_mnn():
             raise ValueError("computation.engine=mnn, but MNN is not installed: `pip install mnn`, or set it to auto")
         return Computation("mnn", "float32")
+    if options.engine == "openvino":
+        return _openvino()
     if options.engine == "onnxruntime" or options.precision == "int8":
         return _int8(int8_ranges)
-    if options.precision in ("bfloat16", "float16"):
+    if options.precision == "float16" or (options.engine == "keras" and options.precision != "auto"):
         return Computation("keras", options.precision)
-    if options.precision == "float32" and options.engine == "keras":
-        return Computation("keras", "float32")
     return _best(options, on_gpu=has_gpu())
+
+
+def choose_for_views(options: ComputationOptions, chosen: Computation, *, int8_ranges: bool) -> Computation:
+    """What changed views are computed by, where the slices themselves are computed by ``chosen``.
+
+    Args:
+        options: what is asked for.
+        chosen: by :func:`choose`, from the same options.
+        int8_ranges: as there.
+    """
+    free = options.views == "auto" and options.precision == "auto" and options.engine == "auto"
+    if free and int8_ranges and processor.multiplies_int8() and not has_gpu():
+        return Computation("onnxruntime", "int8")
+    return chosen
 
 
 def require_here(computation: Computation) -> Computation:
     """Pass on what another run chose, if this machine can compute it.
 
     Raises:
-        StaleError: it was chosen where MNN is installed, or for a processor with VNNI, and here is none.
+        StaleError: it was chosen where MNN or OpenVINO is installed, or for a processor with VNNI or bfloat16, and this
+            machine lacks it.
     """
     missing = None
     if computation.engine == "mnn" and not has_mnn():
         missing = "MNN, which is not installed here"
+    if computation.engine == "openvino" and not _runs_openvino():
+        missing = "OpenVINO in bfloat16, which is not installed here, or not for this processor"
     if computation.precision == "int8" and not processor.multiplies_int8():
         missing = "a processor with VNNI, which this one lacks"
     if missing:
@@ -127,11 +155,30 @@ def _int8(int8_ranges: bool) -> Computation:
     return Computation("onnxruntime", "int8")
 
 
+def _openvino() -> Computation:
+    if not has_openvino():
+        raise ValueError(
+            "computation.engine=openvino, but OpenVINO is not installed: `pip install openvino`, or set it to auto"
+        )
+    if not processor.multiplies_bfloat16():
+        raise ValueError("computation.engine=openvino is for processors that compute in bfloat16; set it to auto")
+    return Computation("openvino", "bfloat16")
+
+
+def _runs_openvino() -> bool:
+    return processor.multiplies_bfloat16() and has_openvino()
+
+
 def _best(options: ComputationOptions, *, on_gpu: bool) -> Computation:
+    faster_short = options.engine == "auto" and not on_gpu and _runs_openvino()
+    if options.precision == "bfloat16":
+        return Computation("openvino" if faster_short else "keras", "bfloat16")
     if options.precision == "auto":
         if on_gpu:
             return Computation("keras", "bfloat16" if gpu_computes_bfloat16() else "float16")
-        if processor_computes_bfloat16():
+        if faster_short:
+            return Computation("openvino", "bfloat16")
+        if processor.multiplies_bfloat16() and backend_uses_bfloat16():
             return Computation("keras", "bfloat16")
     faster = options.engine == "auto" and not on_gpu and has_mnn()
     return Computation("mnn" if faster else "keras", "float32")
@@ -163,8 +210,8 @@ def reads_ampere(compute_capabilities: str) -> bool:
     return bool(found) and min(found) >= _AMPERE
 
 
-def processor_computes_bfloat16() -> bool:
-    """Whether the processor has bfloat16 instructions that Keras's backend uses: TensorFlow and PyTorch do, JAX does not."""
+def backend_uses_bfloat16() -> bool:
+    """Whether Keras's backend uses a processor's bfloat16 instructions: TensorFlow and PyTorch do, JAX does not."""
     import keras
 
-    return keras.backend.backend() in ("tensorflow", "torch") and processor.multiplies_bfloat16()
+    return keras.backend.backend() in ("tensorflow", "torch")

@@ -8,7 +8,12 @@ from typing import Any
 
 from lung_tumor.wording import how_many, listed, percent
 
-ENGINES = {"keras": "Keras", "mnn": "MNN (Winograd convolutions)", "onnxruntime": "ONNX Runtime"}
+ENGINES = {
+    "keras": "Keras",
+    "mnn": "MNN (Winograd convolutions)",
+    "openvino": "OpenVINO",
+    "onnxruntime": "ONNX Runtime",
+}
 
 Facts = Mapping[str, Any]
 
@@ -223,11 +228,17 @@ def training(facts: Facts) -> list[str]:
     """
     features, agreement, fine_tuning = facts["features"], facts["agreement"], facts["fine_tuning"]
     views = features["augmentation"]["views"]
-    by = features["computation"]
+    by, views_by = features["computation"], features["views_computation"]
     sentences = [
         f"The frozen part of VGG16 was passed once for each of {features['slices']} slices"
         + (f" ({features['pictures']} pictures; of those to learn from, {views} changed views each)" if views else "")
-        + f", computed in {by['precision']} by {ENGINES[by['engine']]}.",
+        + f", computed in {by['precision']} by {ENGINES[by['engine']]}"
+        + (
+            f", changed views in {views_by['precision']} by {ENGINES[views_by['engine']]}"
+            if views and views_by != by
+            else ""
+        )
+        + ".",
         (
             f"Decisions from these activations and from the whole network in float32 are equal on "
             f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "

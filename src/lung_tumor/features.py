@@ -67,20 +67,31 @@ def _batches(slices: Iterable[Pixels]) -> Iterator[Pixels]:
 class Remembered:
     """Activations of slices, each computed when it is first needed and found again ever after.
 
-    Slices that are the same pixels are computed once. A slice is opened once to know it by its pixels, and again only if it
-    is missing when it is read. Of a slice of which any activation is missing, all are computed.
+    Slices that are the same pixels, sent through the same pass, are computed once. A slice is opened once to know it by its
+    pixels, and again only if it is missing when it is read. Of a slice of which any activation is missing, all are computed.
     """
 
-    def __init__(self, slices: Slices, frozen_pass: FrozenPass, store: FeatureStore | None) -> None:
+    def __init__(
+        self, slices: Slices, frozen_pass: FrozenPass | Sequence[FrozenPass], store: FeatureStore | None
+    ) -> None:
         """Nothing is opened or computed yet.
 
         Args:
             slices: a call opens one.
-            frozen_pass: what they are sent through.
+            frozen_pass: what they are sent through: one for all, or one for each, all of the same cuts.
             store: gives what it knows and keeps what is computed; None keeps it in memory.
+
+        Raises:
+            ValueError: as many passes as slices are needed, or they have different cuts.
         """
+        passes = [frozen_pass] * len(slices) if isinstance(frozen_pass, FrozenPass) else list(frozen_pass)
+        if len(passes) != len(slices):
+            raise ValueError(f"a frozen pass for each of {len(slices)} slices is needed, received {len(passes)}")
+        self._cuts = frozen_pass.cuts if isinstance(frozen_pass, FrozenPass) else passes[0].cuts
+        if any(one.cuts != self._cuts for one in passes):
+            raise ValueError("all frozen passes must have the same cuts")
         self._slices = slices
-        self._pass = frozen_pass
+        self._passes = passes
         self._store = _Memory() if store is None else store
         self._digests: list[bytes | None] = [None] * len(slices)
         self._bytes = 0
@@ -99,28 +110,33 @@ class Remembered:
         Returns:
             How many slices were computed, of equal ones one.
         """
-        waiting: dict[bytes, Pixels] = {}
+        waiting: dict[FrozenPass, dict[bytes, Pixels]] = {one: {} for one in self._passes}
         computed = known = 0
         with tqdm(total=len(self), desc=title, unit="slice") as bar:
 
-            def make() -> None:
+            def make(one: FrozenPass, fewest: int) -> None:
                 nonlocal computed
-                batch = {digest: waiting.pop(digest) for digest in list(waiting)[: self._pass.batch]}
-                self._make(batch)
-                computed += len(batch)
-                bar.update(len(batch))
+                queue = waiting[one]
+                while len(queue) >= fewest:
+                    batch = {digest: queue.pop(digest) for digest in list(queue)[: one.batch]}
+                    self._make(one, batch)
+                    computed += len(batch)
+                    bar.update(len(batch))
 
             for start in range(0, len(self), CHUNK):
-                opened = self._open(range(start, min(start + CHUNK, len(self))))
-                new = self._missing(opened.keys() - waiting.keys())
-                waiting |= {digest: pixels for digest, pixels in opened.items() if digest in new}
-                known += min(CHUNK, len(self) - start) - len(new)
+                indices = range(start, min(start + CHUNK, len(self)))
+                found = len(indices)
+                for one, opened in self._open(indices).items():
+                    new = self._missing(one, opened.keys() - waiting[one].keys())
+                    waiting[one] |= {digest: pixels for digest, pixels in opened.items() if digest in new}
+                    found -= len(new)
+                known += found
                 bar.set_postfix(known=known, refresh=False)
-                bar.update(min(CHUNK, len(self) - start) - len(new))
-                while len(waiting) >= self._pass.batch:
-                    make()
-            while waiting:
-                make()
+                bar.update(found)
+                for one in waiting:
+                    make(one, one.batch)
+            for one in waiting:
+                make(one, 1)
         if computed:
             self._warn_of_budget()
         logger.info("%s: %d of %d slices computed, the others were known", title, computed, len(self))
@@ -129,7 +145,7 @@ class Remembered:
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """The activations there are of each slice."""
-        return self._pass.cuts
+        return self._cuts
 
     def read(self, indices: Sequence[int] | npt.NDArray[np.integer], cuts: Sequence[Cut] | None = None) -> Activations:
         """Activations of some slices; what the store lost, or never had, is computed without further ado.
@@ -147,34 +163,36 @@ class Remembered:
         wanted = [int(index) for index in indices]
         if not wanted:
             raise ValueError("activations of one slice at least must be read, received no index")
-        unopened = [index for index in dict.fromkeys(wanted) if self._digests[index] is None]
-        for start in range(0, len(unopened), CHUNK):
-            self._open(unopened[start : start + CHUNK])
-        makers = self._pass.made_by if cuts is None else [self._pass.made_by[self.cuts.index(cut)] for cut in cuts]
-        keys = {index: self._keys(index, makers) for index in dict.fromkeys(wanted)}
+        self._know(wanted)
+        keys = {index: self._keys(index, cuts) for index in dict.fromkeys(wanted)}
         found = self._store.get(key for some in keys.values() for key in some)
-        position = {self._digests[index]: index for index in wanted if not found.keys() >= set(keys[index])}
-        missing = list(position.values())
-        for start in range(0, len(missing), self._pass.batch):
-            # What was found stays: computed beside other slices it may be rounded otherwise, and the store keeps the first.
-            found = self._make(self._open(missing[start : start + self._pass.batch])) | found
+        for one in set(self._passes):
+            own = [index for index in wanted if self._passes[index] is one and not found.keys() >= set(keys[index])]
+            missing = list({self._digests[index]: index for index in own}.values())
+            for start in range(0, len(missing), one.batch):
+                opened = self._open(missing[start : start + one.batch])[one]
+                # What was found stays: computed beside other slices it may be rounded otherwise, and the store keeps the first.
+                found = self._make(one, opened) | found
         rows = (map(found.__getitem__, keys[index]) for index in wanted)
         return [np.stack(values) for values in zip(*rows, strict=True)]
 
     def fingerprint(self, indices: npt.NDArray[np.integer], cuts: Sequence[Cut]) -> bytes:
         """Digest of which activations these are, in their order."""
-        unopened = [int(index) for index in indices if self._digests[int(index)] is None]
-        for start in range(0, len(unopened), CHUNK):
-            self._open(unopened[start : start + CHUNK])
-        makers = [self._pass.made_by[self.cuts.index(cut)] for cut in cuts]
+        self._know(int(index) for index in indices)
         digest = hashlib.blake2b(digest_size=16)
         for index in indices:
-            digest.update(b"".join(self._keys(int(index), makers)))
+            digest.update(b"".join(self._keys(int(index), cuts)))
         return digest.digest()
+
+    def _know(self, indices: Iterable[int]) -> None:
+        """Open what was not opened yet."""
+        unopened = [index for index in dict.fromkeys(indices) if self._digests[index] is None]
+        for start in range(0, len(unopened), CHUNK):
+            self._open(unopened[start : start + CHUNK])
 
     def _warn_of_budget(self) -> None:
         budget = getattr(self._store, "budget", None)
-        needed = len({digest for digest in self._digests if digest}) * self._bytes
+        needed = len({pair for pair in zip(self._passes, self._digests, strict=True) if pair[1]}) * self._bytes
         if budget is not None and needed > budget:
             logger.warning(
                 "the activations of these slices take %.1f GiB, the feature store keeps %.1f GiB: what does not fit is "
@@ -184,34 +202,35 @@ class Remembered:
                 budget / 2**30,
             )
 
-    def _open(self, indices: Iterable[int]) -> dict[bytes, Pixels]:
-        """Open slices and note which pixels they are; of equal slices one is returned."""
-        opened = {}
+    def _open(self, indices: Iterable[int]) -> dict[FrozenPass, dict[bytes, Pixels]]:
+        """Open slices and note which pixels they are; of equal slices of a pass one is returned."""
+        opened: dict[FrozenPass, dict[bytes, Pixels]] = {}
         for index in indices:
             pixels = self._slices[index]()
             self._digests[index] = digest = digest_of(pixels)
-            opened[digest] = pixels
+            opened.setdefault(self._passes[index], {})[digest] = pixels
         return opened
 
-    def _keys(self, index: int, makers: Iterable[str]) -> list[bytes]:
-        digest = self._digests[index]
+    def _keys(self, index: int, cuts: Sequence[Cut] | None) -> list[bytes]:
+        digest, makers = self._digests[index], self._passes[index].made_by
         assert digest is not None  # noqa: S101 - for the type checker: slices are opened before
-        return [key_of(digest, made_by) for made_by in makers]
+        chosen = makers if cuts is None else [makers[self.cuts.index(cut)] for cut in cuts]
+        return [key_of(digest, made_by) for made_by in chosen]
 
-    def _missing(self, digests: Iterable[bytes]) -> set[bytes]:
-        keys = {key_of(digest, made_by): digest for digest in digests for made_by in self._pass.made_by}
+    def _missing(self, one: FrozenPass, digests: Iterable[bytes]) -> set[bytes]:
+        keys = {key_of(digest, made_by): digest for digest in digests for made_by in one.made_by}
         known = self._store.known(keys)
         return {digest for key, digest in keys.items() if key not in known}
 
-    def _make(self, batch: Mapping[bytes, Pixels]) -> dict[bytes, Floats]:
+    def _make(self, one: FrozenPass, batch: Mapping[bytes, Pixels]) -> dict[bytes, Floats]:
         """Compute and keep all activations of some different slices."""
-        outputs = self._pass(np.stack(list(batch.values())))
+        outputs = one(np.stack(list(batch.values())))
         records = {
             made_by: {key_of(digest, made_by): row for digest, row in zip(batch, output, strict=True)}
-            for made_by, output in zip(self._pass.made_by, outputs, strict=True)
+            for made_by, output in zip(one.made_by, outputs, strict=True)
         }
         self._store.put(records)
-        self._bytes = sum(stored_bytes(output[0]) for output in outputs)
+        self._bytes = max(self._bytes, sum(stored_bytes(output[0]) for output in outputs))
         return {key: row for rows in records.values() for key, row in rows.items()}
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor import int8_network, mnn_network
+from lung_tumor import int8_network, mnn_network, openvino_network
 from lung_tumor.computation import Computation, has_gpu
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.network import IMAGENET_MEAN_BGR, Cut
@@ -93,6 +93,8 @@ def frozen_pass(model: keras.Model, cuts: Sequence[Cut], computation: Computatio
     def engine() -> Engine:
         if computation.engine == "mnn":
             return _mnn_engine(weights, blocks, size)
+        if computation.engine == "openvino":
+            return _openvino_engine(weights, blocks, size)
         if computation.engine == "onnxruntime":
             return _int8_engine(weights, blocks)
         return _keras_engine(model, weights, blocks, computation)
@@ -157,6 +159,8 @@ def digests_up_to_each_block(weights: BlockWeights) -> list[str]:
 def _name(computation: Computation) -> str:
     if computation.engine == "mnn":
         return f"mnn {mnn_network.version()}, cpu, {computation.precision}"
+    if computation.engine == "openvino":
+        return f"openvino {openvino_network.version()}, cpu, {computation.precision}"
     if computation.engine == "onnxruntime":
         ranges = hashlib.blake2b(int8_network.RANGES.read_bytes(), digest_size=8).hexdigest()
         return f"onnxruntime {int8_network.version()}, cpu, ranges {ranges}, {computation.precision}"
@@ -206,6 +210,11 @@ def _int8_engine(weights: BlockWeights, blocks: Sequence[int]) -> Engine:
 def _mnn_engine(weights: BlockWeights, blocks: Sequence[int], size: int) -> Engine:
     deep = [block for block in blocks if block]
     return _around(mnn_network.load(weights, deep, size, BATCH, processors()) if deep else None, blocks)
+
+
+def _openvino_engine(weights: BlockWeights, blocks: Sequence[int], size: int) -> Engine:
+    deep = [block for block in blocks if block]
+    return _around(openvino_network.load(weights, deep, size, BATCH, processors()) if deep else None, blocks)
 
 
 def _around(compute: Callable[[Floats], dict[int, Floats]] | None, blocks: Sequence[int]) -> Engine:

@@ -235,7 +235,7 @@ def recipe_digest(
         "network": [network.summarise(classifier.model), asdict(network.head_options(classifier.model))],
         "pretrained": classifier.metadata.weights_digest,
         "preparation": classifier.metadata.preparation.to_dict(),
-        "features": {name: features[name] for name in ("computation", "augmentation", "seed")},
+        "features": {name: features[name] for name in ("computation", "views_computation", "augmentation", "seed")},
         "fitting": [asdict(head), asdict(fine_tuning), seed],
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()

@@ -20,7 +20,7 @@ def test_features_are_those_of_training_and_validation_pictures_and_of_no_test_p
     assert facts["pictures"] == len(rows)
     assert facts["slices"] == len(rows) + len(accepted(manifest, TRAINING))
     assert facts["cuts"] == [str(cut) for cut in every_cut(ran.load("untrained_classifier").model)]
-    assert facts["computation"] == {"engine": "keras", "precision": "float32"}
+    assert facts["computation"] == facts["views_computation"] == {"engine": "keras", "precision": "float32"}
     assert all(f"32x32 to {cut} |" in ran.load("store_summary") for cut in facts["cuts"])
 
 

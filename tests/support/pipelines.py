@@ -121,7 +121,8 @@ def model_files(folder: Path) -> dict[str, Any]:
 
 def told_int8(catalog: DataCatalog, nodes: ModuleType, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Facts of activations in int8; what ``nodes`` gathers is float32 all the same, for these networks have no ranges."""
-    gather, exact = nodes.gather, {"computation": {"engine": "keras", "precision": "float32"}}
+    float32 = {"engine": "keras", "precision": "float32"}
+    gather, exact = nodes.gather, {"computation": float32, "views_computation": float32}
 
     def gathered(rows: Any, slices: Any, classifier: Any, features: dict[str, Any], *rest: Any, **options: Any) -> Any:
         return gather(rows, slices, classifier, features | exact, *rest, **options)

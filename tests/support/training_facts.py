@@ -7,6 +7,7 @@ from typing import Any
 TRAINING: dict[str, Any] = {
     "features": {
         "computation": {"engine": "mnn", "precision": "float32"},
+        "views_computation": {"engine": "onnxruntime", "precision": "int8"},
         "augmentation": {"views": 0},
         "pictures": 18,
         "slices": 18,

@@ -60,9 +60,14 @@ def gather(
     further = np.where(rows["split"].isin(augmented), number, 0)
     opened, first = all_views(slice_openers(slices, rows), further.tolist(), options, features["seed"])
     chosen = every_cut(classifier.model) if cuts is None else cuts
-    run = frozen_pass(classifier.model, chosen, require_here(Computation(**features["computation"])))
+    own, of_views = (
+        frozen_pass(classifier.model, chosen, require_here(Computation(**features[name])))
+        for name in ("computation", "views_computation")
+    )
+    pictures = set(first.tolist())
+    passes = [own if position in pictures else of_views for position in range(len(opened))]
     return Cohort(
-        remembered=Remembered(opened, run, store),
+        remembered=Remembered(opened, passes or own, store),
         first=first,
         views=further.astype(np.intp),
         labels=class_indices(rows["label"].tolist(), classifier.metadata.classes),

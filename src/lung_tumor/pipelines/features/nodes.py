@@ -10,7 +10,7 @@ import pandas as pd
 
 from lung_tumor.augmentation import AugmentationOptions
 from lung_tumor.classifier import Classifier
-from lung_tumor.computation import ComputationOptions, choose
+from lung_tumor.computation import ComputationOptions, choose, choose_for_views
 from lung_tumor.consistency import require_same_origin
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.frozen_pass import has_int8_ranges
@@ -35,14 +35,17 @@ def remember_features(
     """Compute what the store does not know yet: training pictures with their views, and validation pictures.
 
     Returns:
-        How activations are computed, for whoever reads them later: ``computation`` as this machine resolved it,
-        ``augmentation``, ``seed``, ``cuts`` and the numbers of ``pictures`` and ``slices`` (pictures and views).
+        How activations are computed, for whoever reads them later: ``computation`` as this machine resolved it, that of
+        changed views (``views_computation``), ``augmentation``, ``seed``, ``cuts`` and the numbers of ``pictures`` and
+        ``slices`` (pictures and views).
     """
     require_same_origin(classifier.metadata, provenance)
     cuts = every_cut(classifier.model)
-    chosen = choose(computation, int8_ranges=has_int8_ranges(classifier.model, cuts))
+    known = has_int8_ranges(classifier.model, cuts)
+    chosen = choose(computation, int8_ranges=known)
     facts: dict[str, Any] = {
         "computation": dataclasses.asdict(chosen),
+        "views_computation": dataclasses.asdict(choose_for_views(computation, chosen, int8_ranges=known)),
         "augmentation": dataclasses.asdict(augmentation),
         "seed": seed,
         "cuts": [str(cut) for cut in cuts],
