@@ -44,7 +44,8 @@ def describe() -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     flags = set(text.split())
     versions = {"python": platform.python_version()}
-    for package in ("numpy", "tensorflow", "tensorflow-cpu", "keras", "mnn", "opencv-python-headless", "kedro"):
+    packages = ("numpy", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "mnn", "openvino", "onnxruntime")
+    for package in (*packages, "opencv-python-headless", "kedro"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

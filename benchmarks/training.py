@@ -28,6 +28,7 @@ import training_pass
 import training_quality
 import training_report
 import training_sides
+import training_tuning
 from machine import describe, peak_memory_mb
 from tqdm import tqdm
 
@@ -41,6 +42,7 @@ PARTS: dict[str, Callable[..., Result]] = {
     "ours": training_sides.ours,
     "folds": training_sides.folds,
     "quality": training_quality.quality,
+    "tuning": training_tuning.searched,
     "frozen_pass": training_pass.rates_and_agreement,
     "growth": training_growth.grow,
 }
@@ -141,12 +143,14 @@ def measure_training(given: argparse.Namespace, folder: Path, plan: Result) -> R
     case = {**plan, "store": str(folder / "folds.sqlite"), "precision": given.precision}
     crossed = {name: given.run("folds", **case) for name in ("cold", "warm")}
     judged = given.run("quality", **case, epochs=2 if given.quick else 10)
+    searched = given.run("tuning", **case, trials=3 if given.quick else 50)
     return {
         "measured_epochs": measured,
         "views": _CHANGED_VIEWS + 1,
         "runs": rows,
         "folds": crossed,
         "quality": judged,
+        "tuning": searched,
     }
 
 

@@ -112,7 +112,7 @@ def ours(folder: str, files: str, size: int, views: int, epochs: int, store: str
     from lung_tumor.frozen_pass import frozen_pass
     from lung_tumor.head_learner import HeadLearner
 
-    _import_engines()
+    import_engines()
     root, options = Path(folder) / files, augmentation.AugmentationOptions(views=views)
     clock = _Clock()
     (seen, labels), (unseen, known) = labelled(root / "training"), labelled(root / "validation")
@@ -172,7 +172,7 @@ def folds(folder: str, size: int, store: str, precision: Any) -> dict[str, Any]:
     from lung_tumor.fitting import FittingOptions
     from lung_tumor.frozen_pass import frozen_pass
 
-    _import_engines()
+    import_engines()
     root = Path(folder) / "pictures"
     parts = [labelled(root / split) for split in ("training", "validation", "test")]
     paths, labels = [path for found, _ in parts for path in found], np.concatenate([found for _, found in parts])
@@ -218,7 +218,7 @@ def compare(conventional_run: dict[str, Any], our_runs: list[dict[str, Any]]) ->
     return rows
 
 
-def _import_engines() -> None:
+def import_engines() -> None:
     """Import what a frozen pass may compute with: imports are not timed on either side."""
     import onnxruntime  # noqa: F401
 
