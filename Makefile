@@ -108,7 +108,7 @@ bench-preparation: $(READY)  ## Compare ways to prepare slices: make bench-prepa
 
 .PHONY: bench-intervals
 bench-intervals: $(READY)  ## How often a 95 % interval holds the truth, by drawing groups and by drawing files
-	@$(BIN)/python benchmarks/interval_coverage.py
+	@$(BIN)/python benchmarks/interval_coverage.py --output benchmarks/results
 
 .PHONY: bench-app
 bench-app: $(READY)  ## The served app against bare ONNX Runtime and against Flask with TensorFlow; a quarter of an hour
