@@ -20,6 +20,7 @@ from lung_tumor.bootstrap import (
     group_bootstrap,
     interval_of,
     resamples,
+    share_of_groups,
     tails,
 )
 from lung_tumor.roc import area
@@ -179,6 +180,17 @@ def test_a_class_of_few_groups_has_no_interval_and_is_named_however_many_slices_
     assert FEWEST_GROUPS == 5
     assert few_groups([*"abcd"], ["x"] * 4) != ""
     assert few_groups([*"abcde"], ["x"] * 5) == ""
+
+
+def test_a_share_of_groups_has_clopper_and_pearson_s_interval() -> None:
+    # 18 of 20: the ends from their table.
+    found = share_of_groups(18, 20)
+    assert (found.low, found.high) == pytest.approx((0.683, 0.988), abs=5e-4)
+    assert found.reason == "exact interval of 20 groups"
+    assert share_of_groups(3, 3).low == pytest.approx(0.025 ** (1 / 3))
+    for hits, groups in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match=f"received {hits} of {groups}"):
+            share_of_groups(hits, groups)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 5, 30])

@@ -220,6 +220,25 @@ def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequ
     return Interval(end, 1.0, 0, reason=reason) if hits.all() else Interval(0.0, 1.0 - end, 0, reason=reason)
 
 
+def share_of_groups(hits: int, groups: int) -> Interval:
+    """The exact 95 % interval of the share of independent groups that have something (Clopper and Pearson 1934).
+
+    Args:
+        hits: how many have it, 0 to ``groups``.
+        groups: how many there are, 1 or more.
+
+    Raises:
+        ValueError: no group, or more hits than groups.
+    """
+    # As in :func:`tails`.
+    from scipy.stats import binomtest
+
+    if not 0 <= hits <= groups or groups < 1:
+        raise ValueError(f"a share needs 0 to n hits of n groups, 1 or more, received {hits} of {groups}")
+    ends = binomtest(hits, groups).proportion_ci(LEVEL, method="exact")
+    return Interval(float(ends.low), float(ends.high), 0, reason=f"exact interval of {_counted_as(groups)}")
+
+
 def _telling(groups: Sequence[str], strata: Sequence[str], mean: bool) -> dict[str, set[str]]:
     """The groups of each class that tells on a figure; on a mean over rows :data:`MINOR_CLASS` says which do."""
     behind, rows = _groups_behind(groups, strata), Counter(map(str, strata))
@@ -239,7 +258,11 @@ def _groups_behind(groups: Sequence[str], strata: Sequence[str]) -> dict[str, se
 
 
 def _counted(groups: set[str]) -> str:
-    return "1 group" if len(groups) == 1 else f"{len(groups)} groups"
+    return _counted_as(len(groups))
+
+
+def _counted_as(groups: int) -> str:
+    return "1 group" if groups == 1 else f"{groups} groups"
 
 
 def _members(groups: Sequence[str], strata: Sequence[str]) -> tuple[Indices, Indices, Indices, Indices]:
