@@ -108,7 +108,11 @@ bench-preparation: $(READY)  ## Compare ways to prepare slices: make bench-prepa
 
 .PHONY: bench-intervals
 bench-intervals: $(READY)  ## How often a 95 % interval holds the truth, by drawing groups and by drawing files
-	@$(BIN)/python benchmarks/interval_coverage.py
+	@$(BIN)/python benchmarks/interval_coverage.py --output benchmarks/results
+
+.PHONY: bench-evaluation
+bench-evaluation: $(READY)  ## The evaluation against its targets, on 2,000 synthetic slices; half an hour: make bench-evaluation [SOURCE=folder]
+	@$(BIN)/python benchmarks/evaluation.py $(if $(SOURCE),--source "$(SOURCE)")
 
 .PHONY: bench-app
 bench-app: $(READY)  ## The served app against bare ONNX Runtime and against Flask with TensorFlow; a quarter of an hour

@@ -44,12 +44,7 @@ print(len(slices), time.perf_counter() - started)
 def main() -> None:
     """Measure, print and store the result."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "project"
-        copy.mkdir()
-        for name in COPIED:
-            source = PROJECT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-        (copy / "data").mkdir()
+        copy = copy_project(Path(folder))
         environment = {"PYTHONPATH": str(copy / "src"), "PATH": "/usr/bin:/bin", "HOME": folder}
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "kedro", "run"], cwd=copy, env=environment, check=True)
@@ -66,6 +61,17 @@ def main() -> None:
     target.parent.mkdir(exist_ok=True)
     target.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what `kedro run` needs to ``folder/project``, with no data, and return that."""
+    copy = folder / "project"
+    copy.mkdir()
+    for name in COPIED:
+        source = PROJECT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+    (copy / "data").mkdir()
+    return copy
 
 
 def verdict(run_s: float, pass_s: float, peak_gb: float, metrics: dict[str, Any]) -> dict[str, Any]:

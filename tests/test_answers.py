@@ -79,6 +79,30 @@ def test_a_distance_next_to_the_limit_is_told_apart_from_it() -> None:
     assert "(distance 0.20002) than they differ among each other (limit 0.20000)" in answer(0.9, 0.20002).sentence
 
 
+FAR = "It differs more from the slices learnt from (distance 0.512) than they differ among each other (limit 0.200)"
+TURNED = "looks as if it was turned upside down, or as if its display window had cut off too much"
+
+
+@pytest.mark.parametrize(
+    ("distance", "why"),
+    [
+        (0.512, FAR),
+        (0.9999, FAR.replace("0.512", "1.000")),
+        (1.03, f"It {TURNED}"),
+        # The distance of a float32 a rounding error below 1.
+        (0.99999994, f"It {TURNED}"),
+        (1.512, f"{FAR}, and it {TURNED}"),
+        (2.03, f"It {TURNED}".replace(", or as", ", and as")),
+        (2.512, f"{FAR}, and it {TURNED}".replace(", or as", ", and as")),
+    ],
+)
+def test_a_refusal_names_its_cause(distance: float, why: str) -> None:
+    found = answer(0.9, distance)
+    assert found.answer == Answer.REFUSED
+    assert found.sentence == f"{why}, so no probability of it can be believed."
+    assert found.distance == distance
+
+
 def test_what_is_farther_than_the_limit_is_refused_whatever_its_suspicion() -> None:
     assert answer(0.9, distance=0.2).answer == Answer.SUSPECTED
     found = answer(0.9, distance=0.2001)

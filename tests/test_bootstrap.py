@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from math import erf
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -15,9 +16,12 @@ from lung_tumor.bootstrap import (
     Interval,
     exact_share,
     few_groups,
+    fewest_groups,
     group_bootstrap,
     interval_of,
     resamples,
+    share_of_groups,
+    tails,
 )
 from lung_tumor.roc import area
 
@@ -110,15 +114,58 @@ def test_two_figures_under_one_seed_see_the_same_resamples() -> None:
     assert first == [indices.tolist() for indices in resamples(GROUPS, CLASSES, 5, seed=9)]
 
 
+@pytest.mark.parametrize(
+    ("groups", "student", "low"),
+    # Student's quantiles from a printed table; the normal distribution function at -t * sqrt(n / (n - 1)) from another.
+    [(5, 2.776, 0.00096), (10, 2.262, 0.00856), (14, 2.160, 0.01249), (61, 2.000, 0.02187), (10**9, 1.960, 0.025)],
+)
+def test_the_ends_lie_farther_out_the_fewer_groups_there_are(groups: int, student: float, low: float) -> None:
+    assert tails(groups) == pytest.approx((low, 1.0 - low), abs=2e-5)
+    assert NormalDist().inv_cdf(tails(groups)[0]) == pytest.approx(-student * (groups / (groups - 1)) ** 0.5, abs=1e-3)
+
+
+def test_the_expanded_interval_of_a_mean_is_student_s() -> None:
+    values = np.random.default_rng(4).normal(size=14)
+    groups = [str(row) for row in range(14)]
+    found = group_bootstrap(groups, ["one"] * 14, lambda rows: float(values[rows].mean()), 20_000, seed=1)
+    half = 2.160 * values.std(ddof=1) / 14**0.5
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+
+
+@pytest.mark.parametrize("groups", [-1, 0, 1])
+def test_of_one_group_there_are_no_ends(groups: int) -> None:
+    with pytest.raises(ValueError, match=f"2 groups or more, received {groups}"):
+        interval_of([0.1, 0.2], groups)
+
+
+def test_an_interval_rests_on_the_fewest_groups_of_a_class_that_tells() -> None:
+    groups, classes = [*"aabbb", *"cdefg"], ["normal"] * 5 + ["sick"] * 5
+    assert fewest_groups(groups, classes) == 2
+    # Two of thirty slices in one group: w² / k is 0.0044 beside 0.0311 of the other class, an eighth of the sum. Two of
+    # fifty: 0.0016 beside 0.0192, a thirteenth.
+    for others, fewest in ((28, 1), (48, 48)):
+        named = ["m", "m", *(f"g{number}" for number in range(others))]
+        strata = ["few"] * 2 + ["many"] * others
+        assert fewest_groups(named, strata, mean=True) == fewest
+        assert bool(few_groups(named, strata, mean=True)) == (fewest == 1)
+        assert fewest_groups(named, strata) == 1
+
+
+def test_of_a_dozen_equal_classes_all_tell_on_a_mean() -> None:
+    groups, classes = [f"g{row}" for row in range(24)], [f"c{row // 2:02d}" for row in range(24)]
+    assert fewest_groups(groups, classes, mean=True) == 2
+    assert few_groups(groups, classes, mean=True).startswith("class c00 has 2 groups")
+
+
 def test_few_undefined_draws_are_named_and_left_out() -> None:
-    found = interval_of([*np.linspace(0.0, 1.0, 98), None, float("nan")])
-    assert (found.low, found.high) == pytest.approx((0.025, 0.975))
+    found = interval_of([*np.linspace(0.0, 1.0, 98), None, float("nan")], 10**9)
+    assert (found.low, found.high) == pytest.approx((0.025, 0.975), abs=1e-6)
     assert (found.draws, found.undefined) == (100, 2)
     assert found.reason == "2 of 100 draws left the figure undefined"
 
 
 def test_many_undefined_draws_leave_no_interval() -> None:
-    found = interval_of([0.5] * 94 + [None] * 6)
+    found = interval_of([0.5] * 94 + [None] * 6, 9)
     assert (found.low, found.high, found.undefined) == (None, None, 6)
     assert found.reason == "6 of 100 draws left the figure undefined"
     assert json.loads(json.dumps(found.to_dict()))["low"] is None
@@ -133,6 +180,17 @@ def test_a_class_of_few_groups_has_no_interval_and_is_named_however_many_slices_
     assert FEWEST_GROUPS == 5
     assert few_groups([*"abcd"], ["x"] * 4) != ""
     assert few_groups([*"abcde"], ["x"] * 5) == ""
+
+
+def test_a_share_of_groups_has_clopper_and_pearson_s_interval() -> None:
+    # 18 of 20: the ends from their table.
+    found = share_of_groups(18, 20)
+    assert (found.low, found.high) == pytest.approx((0.683, 0.988), abs=5e-4)
+    assert found.reason == "exact interval of 20 groups"
+    assert share_of_groups(3, 3).low == pytest.approx(0.025 ** (1 / 3))
+    for hits, groups in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match=f"received {hits} of {groups}"):
+            share_of_groups(hits, groups)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 5, 30])
@@ -207,10 +265,10 @@ def test_what_cannot_be_drawn_from_is_named(groups: list[str], classes: list[str
 
 
 def test_draws_that_differ_by_rounding_alone_leave_no_interval_of_no_width() -> None:
-    found = interval_of([0.5, np.nextafter(0.5, 1.0), 0.1 + 0.2 + 0.2])
+    found = interval_of([0.5, np.nextafter(0.5, 1.0), 0.1 + 0.2 + 0.2], 9)
     assert (found.low, found.reason) == (None, "every draw gave the same: too little to draw from")
 
 
 def test_an_interval_of_no_value_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one draw"):
-        interval_of([])
+        interval_of([], 9)

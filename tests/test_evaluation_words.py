@@ -148,6 +148,24 @@ def test_neighbours_are_counted_in_words(number: int, text: str) -> None:
     assert f"from the {text} nearest of 140" in words.novelty(found)[0]
 
 
+def test_every_way_to_be_refused_is_told_with_what_the_whole_rule_accepts() -> None:
+    rule, cost, accepted, _ = words.novelty(metrics())
+    assert "farther than 0.0421 (cosine distance" in rule
+    assert "training slices turned upside down than like their mean" in rule
+    assert "more than 21.7 % of the pixels that are not black" in rule
+    assert cost == (
+        "The distance alone accepts at least 97 % of training slices, each judged without its own group; the whole rule "
+        "accepts 92 % (138 of 150), and 3 training slices would be refused for what is cut off."
+    )
+    assert "of their 57 groups all slices in 95 % (95 % interval 85 to 99 %; exact interval of 57 groups)" in accepted
+
+
+def test_of_a_file_that_does_not_know_it_no_acceptance_of_the_whole_rule_is_claimed() -> None:
+    found = metrics()
+    found["novelty"]["rule"] = found["novelty"]["rule"] | {"learnt": 0, "accepted": 0, "too_cut_off": 0}
+    assert words.novelty(found)[1].endswith("without its own group; the whole rule accepts fewer.")
+
+
 def test_undefined_shares_are_named() -> None:
     none = {"low": None, "high": None, "reason": "no slice to measure it on"}
     assert words.share({"value": None, "interval": none}) == "undefined (no slice to measure it on)"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lung_tumor.imaging import PreparationOptions, prepare
-from lung_tumor.novelty import LEAST_CUT_OFF, Novelty, NoveltyOptions, band_weights, cut_off, unit
+from lung_tumor.novelty import LEAST_CUT_OFF, MOST_CUT_OFF, Novelty, NoveltyOptions, band_weights, cut_off, unit
 from lung_tumor.novelty import fit as fit_both
 from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.novelty import distances, judge
@@ -128,7 +128,7 @@ def test_what_a_window_has_cut_off_hardly_depends_on_the_way_a_slice_lies(angle:
     np.testing.assert_allclose(cut_off(angle(clipped)[None]), cut_off(clipped[None]), atol=0.02)
 
 
-@pytest.mark.parametrize(("most", "expected"), [(0.05, LEAST_CUT_OFF), (0.5, 0.5 * 98 / 99)])
+@pytest.mark.parametrize(("most", "expected"), [(0.05, LEAST_CUT_OFF), (0.2, 0.2 * 98 / 99)])
 def test_about_the_most_that_is_cut_off_of_training_slices_is_accepted_or_what_a_lung_window_cuts_off(
     most: float, expected: float
 ) -> None:
@@ -137,6 +137,34 @@ def test_about_the_most_that_is_cut_off_of_training_slices_is_accepted_or_what_a
     rule = fit_both(features, -features, cut, groups, NoveltyOptions()).rule
     assert rule.most_cut_off == pytest.approx(expected, rel=1e-6)
     assert (cut <= np.float32(rule.most_cut_off)).mean() >= 0.98
+
+
+def test_a_few_posterised_training_slices_do_not_open_the_rule_to_every_window() -> None:
+    cut = np.full(100, 0.05, dtype=np.float32)
+    cut[:3] = 0.9
+    features, groups = cluster(100), [str(number) for number in range(100)]
+    rule = fit_both(features, -features, cut, groups, NoveltyOptions()).rule
+    assert (rule.most_cut_off, rule.too_cut_off) == (MOST_CUT_OFF, 3)
+
+
+@pytest.mark.parametrize(
+    ("upside_down", "accepted"),
+    [
+        # The mean upright lies near 11 degrees, the middle between both at -4: no slice is nearer to what is upside down.
+        (-20.0, 17),
+        # The middle lies between 13 and 14 degrees: those at 14 to 18 are refused too.
+        (16.0, 12),
+    ],
+)
+def test_what_the_whole_rule_accepts_is_counted(upside_down: float, accepted: int) -> None:
+    # Nineteen slices a degree apart, of the first two of which much is cut off, and one far from all others.
+    features, flipped = at(*range(19), 60.0), at(*[upside_down] * 20)
+    cut = np.zeros(20, np.float32)
+    cut[:2] = 0.5
+    groups = [str(number) for number in range(20)]
+    rule = fit_both(features, flipped, cut, groups, NoveltyOptions(neighbours=1, acceptance=0.9)).rule
+    assert rule.threshold == pytest.approx(cosine_distance(1.0), abs=1e-6)
+    assert (rule.learnt, rule.too_cut_off, rule.accepted) == (20, 2, accepted)
 
 
 def test_fewer_references_cover_the_same_corners() -> None:

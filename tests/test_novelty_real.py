@@ -18,7 +18,7 @@ from lung_tumor.frozen_pass import frozen_pass
 from lung_tumor.groups import GroupOptions, join_groups
 from lung_tumor.imaging import Pixels, PreparationOptions, decode, prepare
 from lung_tumor.network import Cut, NetworkOptions
-from lung_tumor.novelty import LEAST_CUT_OFF, Novelty, NoveltyOptions, cut_off, fit
+from lung_tumor.novelty import LEAST_CUT_OFF, MOST_CUT_OFF, Novelty, NoveltyOptions, cut_off, fit
 from lung_tumor.pairs import find_pairs
 from lung_tumor.phantom import PhantomOptions, draw_slice
 from lung_tumor.settings import PROJECT
@@ -74,12 +74,17 @@ def missed(kinds: Sequence[str], verdicts: np.ndarray) -> set[str]:
     return {kind for kind, verdict in zip(kinds, verdicts, strict=True) if not verdict}
 
 
-def test_on_the_phantom_other_pictures_are_refused_and_held_out_slices_are_not(features: Describe) -> None:
-    drawn = PhantomOptions(slices=400)
-    slices = ready(draw_slice(index, drawn).pixels for index in range(64))
+@pytest.mark.slow
+def test_on_the_phantom_held_out_slices_are_accepted(features: Describe) -> None:
+    drawn = PhantomOptions(slices=500)
+    slices = ready(draw_slice(index, drawn).pixels for index in range(500))
+    fitted = learn(features, slices[:280])
+    assert refused(fitted, features, slices[280:]).mean() <= 0.05
+
+
+def test_on_the_phantom_other_pictures_are_refused(features: Describe) -> None:
+    slices = ready(draw_slice(index, PhantomOptions(slices=400)).pixels for index in range(51))
     fitted = learn(features, slices[:48])
-    # 16 slices: of 3 % refused, two or more come about once in twelve times.
-    assert refused(fitted, features, slices[48:]).sum() <= 2
     every = foreign(1)
     kinds = [kind for kind, _ in every]
     some = [pair for number, pair in enumerate(every) if kinds[:number].count(pair[0]) < 2]
@@ -102,7 +107,7 @@ def test_more_is_cut_off_by_a_narrow_window_than_by_the_lung_window(window: tupl
     lung, narrow = (
         cut_off(np.stack(ready(decode(content, chosen).pixels for content in files))) for chosen in ("lung", window)
     )
-    assert lung.max() < LEAST_CUT_OFF < 2.0 * LEAST_CUT_OFF < narrow.min()
+    assert lung.max() < LEAST_CUT_OFF < MOST_CUT_OFF < narrow.min()
 
 
 @pytest.mark.slow
@@ -110,25 +115,32 @@ def test_more_is_cut_off_by_a_narrow_window_than_by_the_lung_window(window: tupl
 def test_on_real_slices_held_out_groups_are_accepted_and_what_is_none_is_refused(
     features: Describe, tmp_path: Path
 ) -> None:
-    """Measured: 95.5 % of groups of five folds, 98 % of the other two splits; of what is no chest slice every picture."""
+    """Measured: 96 % of groups of five folds (95 to 96 by the seed of the folds); of what is no chest slice every picture."""
     source = open_source(str(ARCHIVE), tmp_path, SourceOptions(), PhantomOptions(), PROJECT)
     files, _ = audit(source, PREPARATION)
     pairs = find_pairs(source, files, [], PREPARATION, DuplicateOptions())
-    rows = assign_splits(join_groups(files, pairs, {}, GroupOptions()), SplitOptions(), 0)
-    rows = rows[rows["verdict"] == "accepted"]
+    joined = join_groups(files, pairs, {}, GroupOptions())
+    rows = joined[joined["verdict"] == "accepted"]
     slices = ready(decode((ARCHIVE / path).read_bytes()).pixels for path in rows["path"])
     upright, flipped, cut = features(slices), features(slices, flipped=True), cut_off(np.stack(slices))
-    groups, folds = rows["group"].to_numpy(dtype=str), rows["fold"].to_numpy()
-    verdicts = np.zeros(len(rows), dtype=bool)
-    for fold in np.unique(folds):
-        held = folds == fold
-        fitted = fit(upright[~held], flipped[~held], cut[~held], groups[~held].tolist(), OPTIONS)
-        pictures = np.stack(slices)[held]
-        verdicts[held] = judge(fitted, upright[held], pictures) > fitted.rule.threshold
-        assert (judge(fitted, flipped[held]) > fitted.rule.threshold).mean() > 0.95
-    assert len(set(groups[verdicts])) <= 0.06 * len(set(groups))
-    every = [*foreign(2), *(pair for one in (0, -1) for pair in altered_slices(slices[one], PREPARATION))]
-    fitted = fit(upright, flipped, cut, groups.tolist(), OPTIONS)
+    groups, accepted, overturned = rows["group"].to_numpy(dtype=str), [], []
+    # Of 199 groups one seed's folds alone would leave the share of 95 % to chance.
+    for seed in range(6):
+        folds = assign_splits(joined, SplitOptions(), seed).loc[rows.index, "fold"].to_numpy()
+        verdicts = np.zeros(len(rows), dtype=bool)
+        for fold in np.unique(folds):
+            held = folds == fold
+            fitted = fit(upright[~held], flipped[~held], cut[~held], groups[~held].tolist(), OPTIONS)
+            verdicts[held] = judge(fitted, upright[held], np.stack(slices)[held]) > fitted.rule.threshold
+            overturned += (judge(fitted, flipped[held]) > fitted.rule.threshold).tolist()
+        accepted.append(1.0 - len(set(groups[verdicts])) / len(set(groups)))
+    assert np.mean(accepted) >= 0.95
+    assert np.mean(overturned) >= 0.99
+    # Every fifth slice altered, by a rule of the others.
+    held = np.arange(len(slices)) % 5 == 0
+    altered = [pair for one in np.flatnonzero(held) for pair in altered_slices(slices[one], PREPARATION)]
+    every = [*foreign(2), *altered]
+    fitted = fit(upright[~held], flipped[~held], cut[~held], groups[~held].tolist(), OPTIONS)
     verdicts = refused(fitted, features, [pixels for _, pixels in every])
     assert verdicts.mean() >= 0.99, missed([kind for kind, _ in every], verdicts)
     if not WINDOWED.is_dir():

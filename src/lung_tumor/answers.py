@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _MOST_DIGITS = 6
 
+_ROUNDING = 1e-6
+"""Of float32 distances around 1."""
+
 
 class Answer(StrEnum):
     """What a reader is told of one slice."""
@@ -39,7 +42,8 @@ class Decision:
         sentence: why.
         label: the most probable class.
         suspicion: 1 less the probability of the class that means no disease, 0 to 1.
-        distance: cosine distance to the training slices (:mod:`lung_tumor.novelty`), 0 to 2.
+        distance: to the training slices (:mod:`lung_tumor.novelty`), 0 to 3: a cosine distance of 0 to 1, and 1 more for each
+            of what no distance tells, upside down and a display window that has cut off too much.
     """
 
     answer: Answer
@@ -82,13 +86,7 @@ def _decide(row: npt.NDArray[np.floating[Any]], suspected: float, distance: floa
     # A figure that is no number fails every comparison: it must not end as «no sign».
     if not (distance <= rule.threshold and 0.0 <= suspected <= 1.0):
         answer, headline = Answer.REFUSED, "not a chest CT slice I can judge: refused"
-        far, limit = _told_apart(lambda value, digits: f"{value:.{digits}f}", 3, distance, rule.threshold)
-        why = (
-            f"It differs more from the slices learnt from (distance {far}) than they differ among each other (limit {limit})"
-            if distance > rule.threshold
-            else "The model's figures for it are no numbers"
-        )
-        sentence = f"{why}, so no probability of it can be believed."
+        sentence = f"{_why_refused(distance, rule.threshold)}, so no probability of it can be believed."
     else:
         found, bound = _told_apart(chance, 1, suspected, point.threshold)
         if point.low <= suspected < point.high:
@@ -102,6 +100,27 @@ def _decide(row: npt.NDArray[np.floating[Any]], suspected: float, distance: floa
             where = f"below the operating point of {bound}"
         sentence = f"The suspicion of {found} lies {where}."
     return Decision(answer, headline, sentence, label, suspected, distance)
+
+
+def _why_refused(distance: float, threshold: float) -> str:
+    """What a distance beyond the threshold, or none, says of the slice."""
+    if not distance > threshold:
+        return "The model's figures for it are no numbers"
+    # Each of the two is a whole 1; a slice that was learnt from, at a distance of 0, may lie a rounding error below.
+    beyond = int(distance + _ROUNDING)
+    found, cosine = [], distance - beyond
+    if beyond == 0 or cosine > threshold:
+        far, limit = _told_apart(lambda value, digits: f"{value:.{digits}f}", 3, cosine, threshold)
+        found.append(
+            f"It differs more from the slices learnt from (distance {far}) than they differ among each other (limit {limit})"
+        )
+    if beyond:
+        either = "and" if beyond > 1 else "or"
+        found.append(
+            f"{'it' if found else 'It'} looks as if it was turned upside down, {either} as if its display window had cut off "
+            "too much"
+        )
+    return ", and ".join(found)
 
 
 def _told_apart(write: Callable[[float, int], str], digits: int, value: float, bound: float) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import LEVEL, few_groups, resamples
+from lung_tumor.bootstrap import few_groups, fewest_groups, resamples, tails
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -21,7 +21,7 @@ _RECALLS = np.linspace(0.01, 1.0, 100)
 
 @dataclass(frozen=True)
 class Band:
-    """Between which heights a curve lies in 95 % of resamples, at each place by itself.
+    """The 95 % interval of a curve's height, at each place by itself (:func:`lung_tumor.bootstrap.tails`).
 
     Attributes:
         at: (m,) false positive rates or recalls, rising from 0 or 0.01 to 1.
@@ -106,7 +106,7 @@ def _band(
         return None
     count = _counts(positive, scores)
     heights = np.stack([heights_of(*count(indices)) for indices in resamples(groups, strata, draws, seed)])
-    low, high = np.quantile(heights, [(1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0], axis=0)
+    low, high = np.quantile(heights, tails(fewest_groups(groups, strata)), axis=0)
     return Band(places, low, high)
 
 

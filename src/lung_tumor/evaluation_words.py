@@ -161,19 +161,40 @@ def _by_chance(chance: Facts, slices: int) -> str:
 def novelty(metrics: Facts) -> list[str]:
     """When a picture is refused, and how that went."""
     found = metrics["novelty"]
-    rule = found["rule"]
     return [
-        (
-            f"A picture is refused when it is farther than {rule['threshold']:.4f} (cosine distance of pooled "
-            f"VGG16 features) from the {_ordinal(rule['neighbours'])} nearest of {rule['references']:,} training "
-            f"slices. The limit accepts at least {percent(rule['acceptance'])} of these, each judged without its own group."
-        ),
+        *_rule(found["rule"]),
         (
             f"Accepted: {percent(found['accepted_test'])} of the test slices, "
-            f"{percent(found['accepted_held_out'])} of test and validation slices together. How the distance is measured was "
-            "chosen with such slices and with pictures of the kinds below, so that these shares flatter."
+            f"{percent(found['accepted_held_out'])} of test and validation slices together; of their "
+            f"{how_many(found['held_out_groups']['groups'], 'group')} all slices in {share(found['held_out_groups'])}. How the "
+            "distance is measured was chosen with such slices and with pictures of the kinds below, so that these shares "
+            "flatter."
         ),
         _refused(found["foreign"]),
+    ]
+
+
+def _rule(rule: Facts) -> list[str]:
+    """The three things that refuse a picture, and what they cost among the training slices."""
+    told = [
+        (
+            f"A picture is refused when it is farther than {rule['threshold']:.4f} (cosine distance of pooled VGG16 features) "
+            f"from the {_ordinal(rule['neighbours'])} nearest of {rule['references']:,} training slices; when it is more like "
+            "the mean of training slices turned upside down than like their mean; and when a display window has cut off too "
+            f"much of it: more than {percent(rule['most_cut_off'], 1)} of the pixels that are not black equal both the one to "
+            "the right and the one below."
+        )
+    ]
+    least = percent(rule["acceptance"])
+    alone = f"The distance alone accepts at least {least} of training slices, each judged without its own group"
+    if not rule["learnt"]:
+        return [*told, f"{alone}; the whole rule accepts fewer."]
+    return [
+        *told,
+        (
+            f"{alone}; the whole rule accepts {percent(rule['accepted'] / rule['learnt'])} ({rule['accepted']:,} of "
+            f"{rule['learnt']:,}), and {how_many(rule['too_cut_off'], 'training slice')} would be refused for what is cut off."
+        ),
     ]
 
 

@@ -1,10 +1,11 @@
 """Whether a slice is like those learnt from: its distance to them among the network's pooled features.
 
 The distance is the cosine distance to the k-th nearest training slice. Two things are beyond pooled features, and each adds
-1, which lies beyond any threshold. They hardly know up from down: a slice may be more like the mean of training slices
-turned upside down than like their mean upright. And preparation makes display windows alike: only what a window has cut off,
-even areas in place of texture, tells a narrow one (:func:`cut_off`). In operations of a served graph, for a slice whose
-blocks have the activations ``a[b]``, (channels, height, width) after pooling::
+1, which lies beyond any threshold; so a distance is 0 to 3, averages of what a ReLU gives being never negative. They hardly
+know up from down: a slice may be more like the mean of training slices turned upside down than like their mean upright. And
+preparation makes display windows alike: only what a window has cut off, even areas in place of texture, tells a narrow one
+(:func:`cut_off`). In operations of a served graph, for a slice whose blocks have the activations ``a[b]``, (channels, height,
+width) after pooling::
 
     rows[b]  = mean of a[b] over its width                            (channels, height)
     part[b]  = (band_weights(height, bands) @ rows[b].T) / its L2 norm, flattened band by band
@@ -32,6 +33,12 @@ CUT_OFF_ACCEPTED = 0.98
 LEAST_CUT_OFF = 0.1
 """A share of even pixels that every collection may have: a lung window leaves up to so many (docs/adr/0007)."""
 
+MOST_CUT_OFF = 0.25
+"""A share of even pixels that is not accepted, whatever the training slices have: narrow windows leave 0.30 and more.
+
+Without it three posterised slices of a hundred would be enough for every window to pass.
+"""
+
 
 @dataclass(frozen=True)
 class NoveltyRule:
@@ -45,6 +52,9 @@ class NoveltyRule:
         blocks: of which blocks' averages the features are made.
         bands: in how many horizontal bands, one above the other, each block is averaged.
         most_cut_off: largest share of even pixels (:func:`cut_off`) that is accepted; 1 accepts all.
+        learnt: number of training slices it was chosen on; 0 where that is not known, as are the next two.
+        accepted: how many of them the whole rule accepts, each distance taken without the own group.
+        too_cut_off: how many of them have more even pixels than ``most_cut_off``.
     """
 
     threshold: float
@@ -54,6 +64,9 @@ class NoveltyRule:
     blocks: tuple[int, ...]
     bands: int = 1
     most_cut_off: float = 1.0
+    learnt: int = 0
+    accepted: int = 0
+    too_cut_off: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))
@@ -157,7 +170,8 @@ def fit(features: Floats, flipped: Floats, cut: Floats, groups: Sequence[str], o
         See :class:`Novelty`. The threshold is the quantile ``options.acceptance`` of the leave-one-group-out distances, to the
         references that were kept, rounded up to one of them: at least that share of the slices does not exceed it. The few
         slices that are taken for upside down are refused beside that: they must not raise the threshold for all. So are those
-        of which more is cut off than of :data:`CUT_OFF_ACCEPTED` of them.
+        of which more is cut off than of :data:`CUT_OFF_ACCEPTED` of them, and than :data:`MOST_CUT_OFF`. What all three accept
+        together is counted in the rule.
 
     Raises:
         ValueError: all slices are of one group.
@@ -168,12 +182,23 @@ def fit(features: Floats, flipped: Floats, cut: Floats, groups: Sequence[str], o
     neighbours = min(options.neighbours, *(int((named[kept] != name).sum()) for name in set(groups)))
     held_out = _without_own_group(features, groups, kept, neighbours)
     threshold = float(np.quantile(held_out, options.acceptance, method="higher"))
-    most_cut_off = max(LEAST_CUT_OFF, float(np.quantile(cut, CUT_OFF_ACCEPTED, method="higher")))
+    of_slices = float(np.quantile(cut, CUT_OFF_ACCEPTED, method="higher"))
+    most_cut_off = min(max(LEAST_CUT_OFF, of_slices), MOST_CUT_OFF)
+    upright, narrow = _upright(features, flipped), cut > np.float32(most_cut_off)
+    passed = (held_out <= threshold) & (features @ upright >= 0.0) & ~narrow
     rule = NoveltyRule(
-        threshold, neighbours, options.acceptance, len(kept), options.blocks, options.bands, most_cut_off
+        threshold=threshold,
+        neighbours=neighbours,
+        acceptance=options.acceptance,
+        references=len(kept),
+        blocks=options.blocks,
+        bands=options.bands,
+        most_cut_off=most_cut_off,
+        learnt=len(features),
+        accepted=int(passed.sum()),
+        too_cut_off=int(narrow.sum()),
     )
-    references = np.ascontiguousarray(features[kept], dtype=np.float32)
-    return Novelty(references, _upright(features, flipped), rule)
+    return Novelty(np.ascontiguousarray(features[kept], dtype=np.float32), upright, rule)
 
 
 def _upright(features: Floats, flipped: Floats) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import Interval, exact_share, few_groups, interval_of, resamples
+from lung_tumor.bootstrap import Interval, exact_share, few_groups, fewest_groups, interval_of, resamples
 from lung_tumor.options import require_types
 
 Labels = npt.NDArray[np.int64]
@@ -213,7 +213,8 @@ def judge(
             return exact
         if reason := few_groups(*behind, mean=True):
             return Interval(None, None, 0, reason=reason)
-        return interval_of([_share(hits[rows][counts[rows]]) for rows in drawn])
+        drawn_shares = [_share(hits[rows][counts[rows]]) for rows in drawn]
+        return interval_of(drawn_shares, fewest_groups(*behind, mean=True))
 
     return {
         name: {"value": _share(hits[counts]), "interval": interval(counts, hits).to_dict()}

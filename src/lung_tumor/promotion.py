@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import Interval, few_groups, group_bootstrap, interval_of
+from lung_tumor.bootstrap import Interval, few_groups, fewest_groups, group_bootstrap, interval_of
 from lung_tumor.metrics import Labels, Probabilities, classification_metrics
 from lung_tumor.operating_point import suspicion
 from lung_tumor.options import require_types
@@ -306,7 +306,8 @@ def _interval(name: str, held_out: HeldOut, candidate: Said, champion: Said, dra
         draw_figures(held_out.labels, said.probabilities, groups, held_out.classes, draws, seed)[name]
         for said in (candidate, champion)
     ]
-    return interval_of((drawn[0] - drawn[1] if SINGLE[name] else drawn[1] - drawn[0]).tolist())
+    gains = drawn[0] - drawn[1] if SINGLE[name] else drawn[1] - drawn[0]
+    return interval_of(gains.tolist(), fewest_groups(groups, names))
 
 
 def _share_right(name: str, suspected: Flags, diseased: Flags) -> float | None:

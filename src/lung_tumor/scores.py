@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import LEVEL, Interval, exact_share, few_groups, interval_of, resamples
+from lung_tumor.bootstrap import (
+    ALIKE,
+    LEVEL,
+    Interval,
+    exact_share,
+    few_groups,
+    fewest_groups,
+    interval_of,
+    resamples,
+)
 from lung_tumor.calibration import BINS, bin_ends, bin_numbers, confidence
 from lung_tumor.fitting import cross_entropies
 from lung_tumor.metrics import (
@@ -41,7 +50,7 @@ SINGLE = {
 }
 """Figures that are one number for the whole, and whether a larger one is better."""
 
-_MEANS = ("accuracy", "brier", "log_loss")
+MEANS = ("accuracy", "brier", "log_loss")
 """Those that are means over slices."""
 
 _CHANCE = "chance in calibration_error"
@@ -72,7 +81,7 @@ def measure(
     """
     figures = classification_metrics(labels, probabilities, classes)
     drawn = draw_figures(labels, probabilities, groups, classes, draws, seed)
-    exact, few = _exact(labels, probabilities, groups, classes), _few(labels, groups, classes)
+    exact, support = _exact(labels, probabilities, groups, classes), _support(labels, groups, classes)
     lacking: dict[str, list[str]] = {}
     for sentence, names in undefined_figures(labels, probabilities.argmax(axis=1), classes).items():
         for name in names:
@@ -83,29 +92,34 @@ def measure(
             return Interval(None, None, 0, reason="; ".join(lacking[name]))
         if name in exact:
             return exact[name]
-        if reason := few.get(name, few["all"]):
+        reason, fewest = support.get(name, support["all"])
+        if reason:
             return Interval(None, None, 0, reason=reason)
         if name == "calibration_error":
             return _around(figures[name], drawn[_CHANCE])
-        return interval_of(drawn[name].tolist())
+        return interval_of(drawn[name].tolist(), fewest)
 
     return figures | {"intervals": {name: interval(name).to_dict() for name in figure_names(classes)}}
 
 
-def _few(labels: Labels, groups: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Why figures that rest on some classes alone can have no interval by drawing, empty if they can; ``all`` for the rest."""
-    rows = [(group, classes[index]) for group, index in zip(groups, labels, strict=True)]
+def _support(labels: Labels, groups: Sequence[str], classes: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """What a figure that rests on some classes alone rests on; under ``all`` what the others do.
 
-    def reason(wanted: Sequence[str]) -> str:
-        behind = [row for row in rows if row[1] in wanted]
-        return few_groups([group for group, _ in behind], [name for _, name in behind]) if behind else ""
+    Returns:
+        By dotted name: why there can be no interval by drawing, empty if there can, and the fewest groups of a class.
+    """
+    names = [classes[index] for index in labels]
 
-    names = [name for _, name in rows]
-    mean = few_groups(groups, names, mean=True)
-    found = {"all": few_groups(groups, names), **dict.fromkeys(_MEANS, mean)}
+    def behind(wanted: Sequence[str]) -> tuple[str, int]:
+        rows = [(group, name) for group, name in zip(groups, names, strict=True) if name in wanted]
+        of, strata = [group for group, _ in rows], [name for _, name in rows]
+        return (few_groups(of, strata), fewest_groups(of, strata)) if rows else ("no slice to measure it on", 0)
+
+    mean = few_groups(groups, names, mean=True), fewest_groups(groups, names, mean=True)
+    found = {"all": (few_groups(groups, names), fewest_groups(groups, names)), **dict.fromkeys(MEANS, mean)}
     for name in classes:
-        found[f"per_class.{name}.recall"] = reason([name])
-        found[f"per_class.{name}.specificity"] = reason([other for other in classes if other != name])
+        found[f"per_class.{name}.recall"] = behind([name])
+        found[f"per_class.{name}.specificity"] = behind([other for other in classes if other != name])
     return found
 
 
@@ -298,5 +312,5 @@ def _around(value: float, chance: Values) -> Interval:
     """
     reach = float(np.quantile(chance, LEVEL))
     if reach == 0.0:
-        return interval_of([value])
+        return Interval(None, None, len(chance), reason=ALIKE)
     return Interval(max(0.0, value - reach), min(1.0, value + reach), len(chance))

@@ -21,12 +21,14 @@ from lung_tumor.calibration import calibrated
 from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.datasets.optional_table import OptionalTableDataset
 from lung_tumor.errors import LeakError, StaleError
+from lung_tumor.foreign import ALTERATIONS
 from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, accepted
 from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
+from lung_tumor.pipelines.evaluation.novelty import ALTERED
 from lung_tumor.pipelines.evaluation.promotion import choose_served
 from lung_tumor.settings import PROJECT
 from tests.support.pipelines import KeptDataset, model_files, run, run_everything
@@ -68,6 +70,19 @@ def test_each_answer_follows_from_suspicion_and_distance(ran: DataCatalog) -> No
     assert set(predictions.loc[~refused & ~referred, "answer"]) <= {"suspected", "clear"}
     told = ran.load("metrics")["operating_point"]["test"]["referred"]["value"]
     assert told == pytest.approx((predictions["answer"] == "uncertain").mean())
+
+
+def test_what_is_refused_is_counted_by_groups_and_of_many_altered_slices(ran: DataCatalog) -> None:
+    found, predictions = ran.load("metrics")["novelty"], ran.load("predictions")
+    held_out = pd.concat([predictions, ran.load("validation_predictions")])
+    passed = held_out["distance"] <= found["rule"]["threshold"]
+    refused = set(held_out.loc[~passed, "group"])
+    groups = held_out["group"].nunique()
+    assert found["held_out_groups"]["groups"] == groups
+    assert found["held_out_groups"]["value"] == pytest.approx(1.0 - len(refused) / groups)
+    assert found["held_out_groups"]["interval"]["low"] < found["held_out_groups"]["value"]
+    for kind in ALTERATIONS:
+        assert found["foreign"][kind]["pictures"] == min(ALTERED, len(predictions))
 
 
 def test_the_figures_are_those_of_the_predictions(ran: DataCatalog) -> None:

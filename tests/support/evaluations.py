@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lung_tumor.evaluation_figures import Predictions
+from lung_tumor.novelty import NoveltyRule
 from lung_tumor.operating_point import OperatingPoint, coverage_curve, judge, suspicion
 from lung_tumor.scores import measure_beside
 from tests.support.data_sets import QUIET_SHORTCUTS
@@ -21,7 +22,7 @@ COMPARISON = {
     "clearly_above": True,
     "sentence": "The network is clearly above numbers that know no anatomy.",
 }
-RULE = {"threshold": 0.0421, "neighbours": 3, "acceptance": 0.97, "references": 140, "blocks": [4, 5]}
+RULE = asdict(NoveltyRule(0.0421, 3, 0.97, 140, (4, 5), 2, 0.217, learnt=150, accepted=138, too_cut_off=3))
 
 
 def predicted(classes: int = 2, slices: int = 60, *, seed: int = 0, skill: float = 1.6) -> Predictions:
@@ -69,6 +70,11 @@ def evaluation(
             "rule": RULE,
             "accepted_test": 0.97,
             "accepted_held_out": 0.96,
+            "held_out_groups": {
+                "groups": 57,
+                "value": 54 / 57,
+                "interval": {"low": 0.854, "high": 0.989, "reason": "exact interval of 57 groups"},
+            },
             "foreign": {"natural pictures": {"pictures": 40, "refused": 40}, "noise": {"pictures": 8, "refused": 7}},
         },
         "evidence": {

@@ -6,17 +6,19 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from lung_tumor import foreign
 from lung_tumor.answers import Answer
+from lung_tumor.bootstrap import share_of_groups
 from lung_tumor.imaging import prepare
 from lung_tumor.judging import judge_all
 from lung_tumor.predictor import Predictor
 from lung_tumor.prepared import Partitions, read_slices
 
-ALTERED = 3
-"""Test slices that are turned, inverted and cut to see whether that is refused."""
+ALTERED = 30
+"""Test slices that are turned, inverted and cut to see whether that is refused; all, if there are fewer."""
 
 
 def judge_novelty(
@@ -31,7 +33,8 @@ def judge_novelty(
     if rule is None:
         raise ValueError("the candidate carries no limit of novelty; run `kedro run --pipeline=serving`")
     pictures = [(kind, prepare(pixels, preparation)) for kind, pixels in foreign.foreign_pictures(seed)]
-    for pixels in read_slices(slices, predictions.iloc[:: max(1, len(predictions) // ALTERED)].head(ALTERED)):
+    spread = np.linspace(0, len(predictions) - 1, min(ALTERED, len(predictions))).round().astype(int)
+    for pixels in read_slices(slices, predictions.iloc[spread]):
         pictures += foreign.altered_slices(pixels, preparation)
     judged = judge_all(candidate, (pixels for _, pixels in pictures), len(pictures), "Foreign pictures")
     kinds = [kind for kind, _ in pictures]
@@ -40,9 +43,17 @@ def judge_novelty(
         kind for kind, distance in zip(kinds, judged.distances.tolist(), strict=True) if not distance <= rule.threshold
     )
     held_out = pd.concat([predictions, validated])
+    passed = held_out["distance"] <= rule.threshold
+    # One slice of a patient that is refused is one too many for that patient.
+    groups = passed.groupby(held_out["group"]).all()
     return {
         "rule": asdict(rule) | {"blocks": list(rule.blocks)},
         "accepted_test": float((predictions["answer"] != Answer.REFUSED).mean()),
-        "accepted_held_out": float((held_out["distance"] <= rule.threshold).mean()),
+        "accepted_held_out": float(passed.mean()),
+        "held_out_groups": {
+            "groups": len(groups),
+            "value": float(groups.mean()),
+            "interval": share_of_groups(int(groups.sum()), len(groups)).to_dict(),
+        },
         "foreign": {kind: {"pictures": count, "refused": refused[kind]} for kind, count in shown.items()},
     }
