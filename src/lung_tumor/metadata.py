@@ -35,7 +35,8 @@ class ModelMetadata:
         precision: arithmetic of the served network, ``float32`` or ``int8``.
         precision_reason: why that one.
         evidence: how the evidence maps are made, ``exact`` (they sum to the logit) or ``Grad-CAM``; empty where there are none.
-        metrics: figures of the test split with their intervals, as the evaluation writes them; empty before it.
+        metrics: figures of its evaluation with their intervals, :func:`lung_tumor.carried_figures.carried_figures`; empty
+            before it.
         lineage: of a champion, the best figures that it or champions before it reached on the same test slices, see
             :class:`lung_tumor.promotion.Lineage`; empty before it is one.
     """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ import pytest
 from kedro.io import DataCatalog
 from onnx import numpy_helper
 
+from app import create_app
 from lung_tumor.calibration import calibrated
+from lung_tumor.carried_figures import carried_figures
 from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.datasets.optional_table import OptionalTableDataset
 from lung_tumor.errors import LeakError, StaleError
@@ -128,10 +132,41 @@ def test_a_first_model_is_served_with_its_figures(ran: DataCatalog) -> None:
     metrics, served = ran.load("metrics"), ran.load("served_model")
     assert metrics["promotion"]["first"]
     assert metrics["promotion"] == ran.load("promotion")
-    assert served.metadata.metrics == metrics["test"]
+    assert served.metadata.metrics["test"]["network"]["accuracy"] == metrics["test"]["network"]["accuracy"]
     assert served.metadata.lineage == metrics["promotion"]["lineage"]
     assert served.metadata.lineage["best"]["roc_auc"] == metrics["test"]["network"]["roc_auc"]
     assert replace(served.metadata, metrics={}, lineage={}) == ran.load("candidate_model").metadata
+
+
+def carried(ran: DataCatalog) -> dict[str, Any]:
+    """What should travel with the model that a run served, from what the run wrote into ``metrics.json``."""
+    metrics = ran.load("metrics")
+    parts = {name: metrics[name] for name in ("operating_point", "calibration", "novelty", "evidence", "promotion")}
+    return carried_figures(metrics, **parts)
+
+
+def test_the_page_about_the_model_tells_the_figures_of_the_evaluation(ran: DataCatalog) -> None:
+    """From the file that the pipeline really wrote, whatever shape either side believes in."""
+    metrics, served = ran.load("metrics"), ran.load("served_model")
+    page = create_app(served).test_client().get("/about")
+    shown = unescape(" ".join(re.sub(r"<[^>]+>", " ", page.text).split())).replace("\xa0", " ")
+    assert page.status_code == 200
+    assert "No figures travel with this model" not in shown
+    for part in ("test", "cross_validation"):
+        network, interval = metrics[part]["network"], metrics[part]["network"]["intervals"]["accuracy"]
+        between = "" if interval["low"] is None else f" ({interval['low']:.3f} to {interval['high']:.3f})"
+        beside = [metrics[part][judge]["accuracy"] for judge in ("trivial", "majority")]
+        assert f"Accuracy {network['accuracy']:.3f}{between} {beside[0]:.3f} {beside[1]:.3f}" in shown
+    calibration, tested = metrics["calibration"], metrics["operating_point"]["test"]
+    before, after = (calibration[when]["calibration_error"] for when in ("before", "after"))
+    assert f"expected calibration error {before:.3f} before, {after:.3f} after" in shown
+    assert f"Test: sensitivity {100 * tested['sensitivity']['value']:.1f} %" in shown
+    assert f"; {100 * metrics['novelty']['accepted_held_out']:.1f} % of held-out slices" in shown
+    for count in metrics["novelty"]["foreign"].values():
+        assert f"{count['refused']} of {count['pictures']}" in shown
+    assert metrics["promotion"]["sentence"] in shown
+    assert served.metadata.metrics == carried(ran)
+    assert len(served.metadata.to_json()) < 50_000
 
 
 def evaluated_again(ran: DataCatalog, folder: Path, candidate: bytes | None = None, **changed: Any) -> DataCatalog:
@@ -165,7 +200,8 @@ def test_the_champion_evaluated_again_carries_the_new_figures(ran_two: DataCatal
     files["champion"].save(described(ran_two["champion"].load(), metrics={"accuracy": 0.0}))
     again = evaluated_again(ran_two, tmp_path, champion=files["champion"])
     served = again.load("served_model").metadata
-    assert served.metrics == again.load("metrics")["test"]
+    assert served.metrics == carried(again)
+    assert served.metrics["promotion"]["sentence"] == again.load("promotion")["sentence"]
     assert replace(served, metrics={}) == replace(ran_two.load("served_model").metadata, metrics={})
 
 
@@ -217,9 +253,10 @@ def test_a_file_that_was_changed_while_it_was_judged_stops_the_evaluation(ran_tw
     files = {"candidate": b"candidate", "champion": b"champion"}
     digests = {f"{key}_digest": hashlib.sha256(content).hexdigest() for key, content in files.items()}
     verdict = {"promoted": False, "served": False, "lineage": {}, **digests}
-    assert choose_served(**files, verdict=verdict, measured={}) == (b"champion", verdict)
+    measured = {key: {} for key in ("measured", "operating_point", "calibration", "novelty", "evidence")}
+    assert choose_served(**files, verdict=verdict, **measured) == (b"champion", verdict)
     with pytest.raises(StaleError, match=f"the {name}'s file was changed while it was judged"):
-        choose_served(**{**files, name: b"another"}, verdict=verdict, measured={})
+        choose_served(**{**files, name: b"another"}, verdict=verdict, **measured)
 
 
 @pytest.mark.parametrize(

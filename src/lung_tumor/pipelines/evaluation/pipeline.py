@@ -127,7 +127,16 @@ def _promote() -> list[Node]:
         ),
         Node(
             choose_served,
-            inputs=["candidate_file", "champion", "verdict", "measured"],
+            inputs=[
+                "candidate_file",
+                "champion",
+                "verdict",
+                "measured",
+                "judged_operating_point",
+                "judged_calibration",
+                "judged_novelty",
+                "judged_evidence",
+            ],
             outputs=["served_model", "promotion"],
             name="choose_served",
         ),

@@ -6,14 +6,16 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 
 from lung_tumor import promotion
+from lung_tumor.carried_figures import carried_figures
 from lung_tumor.consistency import digest_of
 from lung_tumor.errors import StaleError
 from lung_tumor.judging import predict_all
 from lung_tumor.metadata import ModelMetadata
-from lung_tumor.onnx_metadata import model_identity, with_verdict
+from lung_tumor.onnx_metadata import model_identity, read_metadata, with_verdict
 from lung_tumor.operating_point import OperatingPoint
 from lung_tumor.pipelines.evaluation.predictions import classes_of, labels_of, probabilities_of
 from lung_tumor.predictor import Predictor
@@ -135,7 +137,14 @@ def _digest(content: bytes | None) -> str | None:
 
 
 def choose_served(
-    candidate: bytes, champion: bytes | None, verdict: dict[str, Any], measured: dict[str, Any]
+    candidate: bytes,
+    champion: bytes | None,
+    verdict: dict[str, Any],
+    measured: dict[str, Any],
+    operating_point: dict[str, Any],
+    calibration: dict[str, Any],
+    novelty: dict[str, Any],
+    evidence: dict[str, Any],
 ) -> tuple[bytes, dict[str, Any]]:
     """The model that is served from now on, and the verdict that says so, to be written after it.
 
@@ -151,8 +160,12 @@ def choose_served(
             raise StaleError(
                 f"the {name}'s file was changed while it was judged; run `kedro run --pipeline=evaluation` again"
             )
-    if verdict["promoted"] or champion is None:
-        return with_verdict(candidate, measured["test"], verdict["lineage"]), verdict
-    if verdict["served"]:
-        return with_verdict(champion, measured["test"], verdict["lineage"]), verdict
-    return champion, verdict
+    if champion is not None and not verdict["served"]:
+        return champion, verdict
+    became = verdict
+    if champion is not None and not verdict["promoted"]:
+        # How it became the champion is worth more than that it was evaluated again.
+        became = read_metadata(onnx.load_from_string(champion)).metrics.get("promotion", verdict)
+    figures = carried_figures(measured, operating_point, calibration, novelty, evidence, became)
+    served = candidate if verdict["promoted"] or champion is None else champion
+    return with_verdict(served, figures, verdict["lineage"]), verdict
