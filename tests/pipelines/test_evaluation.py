@@ -16,12 +16,13 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from onnx import numpy_helper
 
 from app import create_app
 from lung_tumor.calibration import calibrated
 from lung_tumor.carried_figures import carried_figures
+from lung_tumor.datasets.file_content import FileContentDataset
 from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.datasets.optional_table import OptionalTableDataset
 from lung_tumor.errors import LeakError, StaleError
@@ -32,7 +33,9 @@ from lung_tumor.onnx_metadata import read_metadata, with_metadata
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
 from lung_tumor.pipelines.evaluation.promotion import choose_served
+from lung_tumor.predictor import Predictor
 from lung_tumor.settings import PROJECT
+from lung_tumor.sources import SliceSource
 from tests.support.pipelines import KeptDataset, model_files, run, run_everything
 
 RunOf = Callable[[int], DataCatalog]
@@ -295,18 +298,18 @@ def test_without_cross_validation_the_evaluation_says_what_is_lacking(ran_two: D
     assert "Cross-validation, pooled: not measured." in found.load("model_card_page")
 
 
-def test_a_champion_of_other_data_is_compared_and_the_reader_is_told_what_that_means(
+def test_a_champion_that_does_not_say_what_it_learnt_from_is_compared_and_the_reader_is_told_what_that_means(
     ran_two: DataCatalog, tmp_path: Path
 ) -> None:
     files = model_files(tmp_path / "other")
-    files["champion"].save(described(ran_two["champion"].load(), data_digest="of other slices"))
+    files["champion"].save(described(ran_two["champion"].load(), data_digest="of other slices", learnt_from=()))
     worse = opposite(ran_two["candidate_file"].load())
     for candidate, way_out in ((None, False), (worse, True)):
         found = evaluated_again(ran_two, tmp_path, candidate, champion=files["champion"])
         sentence = found.load("promotion")["sentence"]
         assert "on the same" in sentence
         assert "learnt from another training split, so that it may have seen some of these test slices" in sentence
-        assert ("remove the champion's file and evaluate again" in sentence) == way_out
+        assert ("remove its file and evaluate again" in sentence) == way_out
 
 
 def test_a_champion_of_other_test_slices_is_judged_on_the_present_ones(ran_two: DataCatalog, tmp_path: Path) -> None:
@@ -339,12 +342,89 @@ def opposite(candidate: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_a_champion_for_other_slices_or_a_broken_one_makes_way(ran_two: DataCatalog, tmp_path: Path) -> None:
-    files = model_files(tmp_path / "broken")
-    files["champion"].save(b"no model")
-    found = evaluated_again(ran_two, tmp_path / "other", champion=files["champion"])
-    assert found.load("promotion")["promoted"] is True
-    assert "cannot be used" in found.load("promotion")["sentence"]
+def rival(ran: DataCatalog, folder: Path, **facts: Any) -> FileContentDataset:
+    """A champion that is the served model but for what it says of itself."""
+    file = model_files(folder)["champion"]
+    file.save(described(ran["champion"].load(), **facts))
+    return file
+
+
+def test_a_champion_that_wants_other_preparation_judges_the_slices_prepared_so(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    # Through this window every slice is black, so that the champion says the same of all.
+    blind = replace(ran_two.load("served_model").metadata.preparation, normalise="window", window=(254.0, 255.0))
+    champion = rival(ran_two, tmp_path / "blind", preparation=blind, version="0.0.9", created="2026-01-02T03:04:05")
+    found = evaluated_again(ran_two, tmp_path / "new", champion=champion).load("promotion")
+    assert found["promoted"]
+    assert found["compared"]["roc_auc"]["champion"] == 0.5
+    assert found["compared"]["roc_auc"]["candidate"] == 1.0
+    assert (found["champion"]["version"], found["champion"]["created"]) == ("0.0.9", "2026-01-02T03:04:05")
+    assert found["champion"]["digest"] == hashlib.sha256(champion.load()).hexdigest()
+    worse = opposite(ran_two["candidate_file"].load())
+    again = evaluated_again(ran_two, tmp_path / "worse", worse, champion=champion)
+    assert not again.load("promotion")["promoted"], "one changed option does not dethrone a champion"
+
+
+def test_a_champion_whose_files_cannot_be_read_any_more_stays(ran_two: DataCatalog, tmp_path: Path) -> None:
+    other = replace(ran_two.load("served_model").metadata.preparation, denoise="bilateral")
+    champion = rival(ran_two, tmp_path / "other", preparation=other)
+
+    def gone() -> SliceSource:
+        raise DatasetError("/home/someone/slices is gone")
+
+    source = ran_two.load("slice_source")
+    changed = replace(source, files=tuple(replace(file, location=Path(__file__)) for file in source.files))
+    for name, opened in {"gone": gone, "changed": lambda: changed, "empty": lambda: replace(source, files=())}.items():
+        found = evaluated_again(ran_two, tmp_path / name, champion=champion, original_files=opened)
+        verdict = found.load("promotion")
+        assert (verdict["promoted"], verdict["served"]) == (False, False)
+        assert "wants its slices prepared otherwise, and their files cannot be read" in verdict["sentence"]
+        assert "someone" not in verdict["sentence"]
+
+
+def test_test_slices_that_the_champion_learnt_from_do_not_count(ran_two: DataCatalog, tmp_path: Path) -> None:
+    """By the file of a copy, which is no accepted picture itself: its whole group is left out."""
+    manifest, predictions = ran_two.load("manifest"), ran_two.load("predictions")
+    assert set(ran_two.load("served_model").metadata.learnt_from) == {
+        digest[:16] for name in ("digest", "pixels") for digest in accepted(manifest, "training")[name]
+    }
+    learnt = predictions["pixels"].iloc[0][:16]
+    champion = rival(ran_two, tmp_path / "other", data_digest="of another split", learnt_from=(learnt,))
+    found = evaluated_again(ran_two, tmp_path, champion=champion).load("promotion")
+    group = predictions["group"].iloc[0]
+    assert found["left_out"] == (predictions["group"] == group).sum()
+    assert not found["promoted"]
+    assert "The champion stays: it is not comparable with the new model." in found["sentence"]
+    elsewhere = rival(ran_two, tmp_path / "else", data_digest="of another split", learnt_from=("0123456789abcdef",))
+    found = evaluated_again(ran_two, tmp_path / "again", champion=elsewhere).load("promotion")
+    assert (found["promoted"], found["left_out"]) == (True, 0)
+    assert "may have seen" not in found["sentence"]
+
+
+def test_a_champion_that_cannot_be_read_makes_way_and_the_verdict_says_so(ran_two: DataCatalog, tmp_path: Path) -> None:
+    bare = onnx.load_from_string(ran_two["champion"].load())
+    del bare.metadata_props[:]
+    contents = {"InvalidProtobuf": b"no model", "carries no 'lung_tumor' metadata": bare.SerializeToString()}
+    for number, (why, content) in enumerate(contents.items()):
+        file = model_files(tmp_path / f"broken {number}")["champion"]
+        file.save(content)
+        verdict = evaluated_again(ran_two, tmp_path / f"{number}", champion=file).load("promotion")
+        assert verdict["promoted"] is True
+        assert verdict["champion"] is None
+        assert "the champion's file could not be read" in verdict["sentence"]
+        assert why in verdict["sentence"]
+
+
+def test_an_error_that_is_not_the_file_s_dethrones_nobody(
+    ran_two: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(content: bytes) -> Predictor:
+        raise MemoryError("no memory for this model")
+
+    monkeypatch.setattr("lung_tumor.champion.Predictor", exhausted)
+    with pytest.raises(MemoryError):
+        evaluated_again(ran_two, tmp_path)
 
 
 def test_a_leak_stops_the_evaluation_before_a_slice_is_predicted(ran_two: DataCatalog) -> None:

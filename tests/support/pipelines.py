@@ -87,9 +87,11 @@ def ingestion_options(**changed: Any) -> dict[str, Any]:
 
 def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
     """All pipelines but the search on a handful of slices of so many classes."""
+    source = tiny_source(folder, CLASSES[:classes])
     inputs = {
         **ingestion_options(seed=seed),
-        "slice_source": tiny_source(folder, CLASSES[:classes]),
+        "slice_source": source,
+        "original_files": lambda: source,
         "feature_store": FeatureStore(folder / "features.sqlite", 2**30),
         "imagenet_weights": pretrained(NETWORKS[classes]),
         "params:evaluation.comparison": ComparisonOptions(draws=100),

@@ -13,7 +13,7 @@ from lung_tumor import agreement, figures, training
 from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
 from lung_tumor.computation import Computation
-from lung_tumor.consistency import require_same_origin, training_digest
+from lung_tumor.consistency import learnt_digests, require_same_origin, training_digest
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
@@ -76,7 +76,11 @@ def train_classifier(
         ),
     }
     trained = training.with_training_facts(
-        classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
+        classifier,
+        len(accepted(manifest, TRAINING)),
+        training_digest(manifest),
+        provenance["warnings"],
+        learnt_digests(manifest),
     )
     facts |= {"model_digest": trained.metadata.model_digest, "recipe": recipe}
     facts["run"] = {name: run[name] for name in ("commit", "mlflow_run")}
