@@ -34,9 +34,9 @@ def carried_figures(
 
     Returns:
         ``test`` with every figure of the network and its interval, and ``cross_validation``, None or the single figures,
-        each beside ``trivial`` (None where there is none) and ``majority``, with ``slices``, ``groups`` and
-        ``groups_by_class``; ``operating_point.test``, ``calibration``, ``novelty``, ``evidence`` and ``promotion``. Some
-        kilobytes as JSON.
+        each beside ``trivial`` (None where there is none, as ``trivial_reason`` explains) and ``majority``, with ``slices``,
+        ``groups`` and ``groups_by_class``; ``operating_point.test``, ``calibration``, ``novelty``, ``evidence`` and
+        ``promotion``. Some kilobytes as JSON.
     """
     pooled = measured["cross_validation"]
     tested = operating_point["test"].items()
@@ -70,7 +70,7 @@ def _part(found: Facts, *, whole: bool) -> dict[str, Any]:
             "intervals": intervals,
         },
         **{judge: _single(found[judge]) for judge in ("trivial", "majority")},
-        **{name: found[name] for name in ("slices", "groups", "groups_by_class")},
+        **{name: found[name] for name in ("trivial_reason", "slices", "groups", "groups_by_class")},
     }
 
 

@@ -43,11 +43,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Card:
-    """All that the model card says."""
+    """All that the model card says; ``not_served`` comes first, and is empty where the model is served."""
 
     title: str
     warning: str
     synthetic: bool
+    not_served: str
     sections: tuple[Section, ...]
 
 
@@ -62,7 +63,9 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
     """
     card = describe(facts)
     mark = " (synthetic)" if card.synthetic else ""
-    lines = [f"# {_escaped(card.title)}{mark}", "", f"**{_escaped(card.warning)}**", ""]
+    lines = [f"# {_escaped(card.title)}{mark}", ""]
+    lines += [f"> **{_escaped(card.not_served)}**", ""] if card.not_served else []
+    lines += [f"**{_escaped(card.warning)}**", ""]
     for section in card.sections:
         lines += [f"## {_escaped(section.title)}{mark}", ""]
         for part in section.parts:
@@ -82,6 +85,7 @@ def describe(facts: Mapping[str, Any]) -> Card:
         "Model card: lung tumour classifier",
         _WARNING,
         metrics["synthetic"],
+        words.not_served(metrics),
         (
             Section("Model details", _details(metrics, facts["reproduce"])),
             Section("Intended use", _use(metrics)),

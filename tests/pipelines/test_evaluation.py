@@ -221,6 +221,12 @@ def test_an_equal_model_of_another_training_is_promoted_and_a_clearly_worse_one_
     assert worse.load("promotion")["promoted"] is False
     assert worse.load("promotion")["sentence"].startswith("The champion stays")
     assert worse.load("served_model").digest == before.digest
+    assert worse.load("promotion")["champion"]["digest"] == before.digest
+    for page in ("report", "model_card", "model_card_page"):
+        told = worse.load(page)
+        # Before any figure and any heading of a section.
+        assert before.digest in told[: told.index("esearch use only")], page
+        assert "NOT SERVED" not in equal.load(page), page
 
 
 def described(candidate: bytes, **facts: Any) -> bytes:

@@ -57,6 +57,7 @@ _TEST = {
     "network": _FIGURES,
     "trivial": {**_FIGURES, "accuracy": 0.8, "roc_auc": 0.964, "mcc": 0.1},
     "majority": {**_FIGURES, "accuracy": 0.933, "roc_auc": 0.5, "mcc": None},
+    "trivial_reason": "",
     "slices": 30,
     "groups": 28,
     "groups_by_class": {"normal": 2, "adenocarcinoma": 26},
