@@ -98,7 +98,7 @@ def test_it_says_how_to_reproduce_the_model() -> None:
         "Commit that evaluated 2a53b18",
         "MLflow run that trained run 54",
         "MLflow run that evaluated run 55",
-        "dvc.lock when the evaluation began (SHA-256) 77aa",
+        "Model file in dvc.lock (MD5) 77aa",
         "dddd",
         "mmmm",
         "wwww",

@@ -265,13 +265,16 @@ def _limits(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> tuple[Part,
     )
 
 
+_LOCKED = "evaluation.dvc_lock"
+"""Said only where DVC made this model: a lock of another run tells nothing of it."""
+
 _REPRODUCE = {
     "training.commit": "Commit that trained",
     "training.mlflow_run": "MLflow run that trained",
     "created": "Trained at",
     "evaluation.commit": "Commit that evaluated",
     "evaluation.mlflow_run": "MLflow run that evaluated",
-    "evaluation.dvc_lock": "dvc.lock when the evaluation began (SHA-256)",
+    _LOCKED: "Model file in dvc.lock (MD5)",
     "version": "Version",
     "data_digest": "Digest of the training slices (SHA-256)",
     "model_digest": "Digest of the trained weights (SHA-256)",
@@ -284,7 +287,7 @@ def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
         f"{stage}.{name}": value for stage in ("training", "evaluation") for name, value in reproduce[stage].items()
     }
     known = {**reproduce, **runs}
-    rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items())
+    rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items() if known[name] or name != _LOCKED)
     parameters = tuple((str(name), str(value)) for name, value in sorted(reproduce["parameters"].items()))
     return (
         (
@@ -293,7 +296,7 @@ def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
         ),
         *_differing(known),
         Table(("What", "which"), rows),
-        Table(("Parameter", "value when it was evaluated"), parameters),
+        Table(("Parameter", "value when it was used"), parameters),
     )
 
 

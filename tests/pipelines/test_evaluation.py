@@ -30,10 +30,12 @@ from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, accepted
 from lung_tumor.onnx_metadata import read_metadata, with_metadata
+from lung_tumor.operating_point import OperatingPointOptions
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
 from lung_tumor.pipelines.evaluation.promotion import choose_served
 from lung_tumor.predictor import Predictor
+from lung_tumor.promotion import PromotionOptions
 from lung_tumor.settings import PROJECT
 from lung_tumor.sources import SliceSource
 from tests.support.pipelines import KeptDataset, model_files, run, run_everything
@@ -170,6 +172,29 @@ def test_the_page_about_the_model_tells_the_figures_of_the_evaluation(ran: DataC
     assert metrics["promotion"]["sentence"] in shown
     assert served.metadata.metrics == carried(ran)
     assert len(served.metadata.to_json()) < 50_000
+
+
+def test_the_card_lists_the_options_that_trained_the_model_and_not_those_of_the_evaluation(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    other = {
+        "params:serving.operating_point": OperatingPointOptions(target_sensitivity=0.5),
+        "parameters": {"training": {"head": {"epochs": 999}}},
+        "params:evaluation.promotion": PromotionOptions(draws=123),
+    }
+    card = evaluated_again(ran_two, tmp_path, **other).load("model_card").replace("\\", "")
+    for row in (
+        "| training.head.epochs | 6 |",
+        "| model_prep.network.feature_blocks | (2,) |",
+        "| data_ingestion.split.test | 0.25 |",
+        "| features.augmentation.views | 1 |",
+        "| serving.operating_point.target_sensitivity | 0.95 |",
+        "| evaluation.promotion.draws | 123 |",
+        "| seed | 1 |",
+    ):
+        assert row in card
+    assert "999" not in card
+    assert "dvc.lock" not in card
 
 
 def evaluated_again(ran: DataCatalog, folder: Path, candidate: bytes | None = None, **changed: Any) -> DataCatalog:

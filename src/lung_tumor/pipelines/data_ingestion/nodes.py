@@ -20,6 +20,7 @@ from lung_tumor.groups import GroupOptions, join_groups, origins_of_groups
 from lung_tumor.imaging import PreparationOptions, decode, prepare_and_place
 from lung_tumor.lesions import Outline, outline
 from lung_tumor.manifest import accepted
+from lung_tumor.options import plain
 from lung_tumor.pairs import distinct_files, find_pairs, open_pictures
 from lung_tumor.prepared import Partitions, prepare_file, read_slices
 from lung_tumor.shortcuts import ShortcutOptions
@@ -139,8 +140,12 @@ def describe_source(
     facts: dict[str, Any],
     scores: pd.DataFrame,
     options: PreparationOptions,
+    parameters: dict[str, Any],
 ) -> dict[str, Any]:
-    """Facts about the source that everything made from it must carry; written after all that later pipelines read."""
+    """Facts about the source that everything made from it must carry; written after all that later pipelines read.
+
+    ``options`` among them are those of this ingestion and its seed, whatever a later run is given.
+    """
     return {
         "source": source.name,
         "synthetic": facts["synthetic"],
@@ -154,6 +159,7 @@ def describe_source(
         "manifest_digest": manifest_digest(manifest, pairs),
         "audit_digest": audit_digest(facts, scores),
         "preparation": options.to_dict(),
+        "options": {"seed": parameters["seed"], "data_ingestion": plain(parameters["data_ingestion"])},
     }
 
 

@@ -180,7 +180,16 @@ def _report() -> list[Node]:
         ),
         Node(
             write_model_card,
-            inputs=["metrics", "audit", "candidate_model", "parameters", "run_facts"],
+            inputs=[
+                "metrics",
+                "audit",
+                "candidate_model",
+                "serving_facts",
+                DRAWS,
+                "params:evaluation.promotion",
+                "params:seed",
+                "run_facts",
+            ],
             outputs=["model_card", "model_card_page"],
             name="write_model_card",
         ),
