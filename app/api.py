@@ -62,9 +62,14 @@ def predictions() -> Response:
 
 @blueprint.get("/api/v1/model")
 def model() -> Response:
-    """Everything in the model's metadata, and the digest of its file."""
+    """What the model's metadata say, and the digest of its file.
+
+    Not which pictures it learnt from: by their digests, anyone who holds a slice could ask whether it is among them.
+    """
     served = served_model()
-    return jsonify({**dataclasses.asdict(served.require().metadata), "digest": served.digest})
+    told = dataclasses.asdict(served.require().metadata)
+    del told["learnt_from"]
+    return jsonify({**told, "digest": served.digest})
 
 
 @blueprint.get("/api/v1/openapi.json")

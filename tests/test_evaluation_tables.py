@@ -103,12 +103,18 @@ def test_undefined_figures_of_the_majority_are_named_too() -> None:
     assert table.notes[cells(table, 3, "precision")[2].notes].startswith("undefined, counted as 0: precision of normal")
 
 
-def test_without_numbers_there_is_no_column_for_them() -> None:
-    assert figure_table(given() | {"trivial": None}).columns == ("network", "most frequent class")
+def test_numbers_that_could_learn_nothing_keep_their_column_with_the_reason() -> None:
+    table = figure_table(given() | {"trivial": None, "trivial_reason": "too few independent groups"})
+    assert table.columns == ("network", "numbers without anatomy", "most frequent class")
+    for block in table.blocks:
+        for _, row in block.rows:
+            assert row[1].value == "–"
+            assert table.notes[row[1].notes] == "not measured: too few independent groups"
 
 
 def test_notes_have_letters_beyond_z() -> None:
-    found = measured(predicted(3), draws=20) | {"majority": None}
+    found = measured(predicted(3), draws=20)
+    found["majority"] = found["network"]
     for number, interval in enumerate(found["network"]["intervals"]):
         found["network"]["intervals"][interval] = without(f"reason {number}")
     letters = list(figure_table(found).notes)

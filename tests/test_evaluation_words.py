@@ -8,7 +8,7 @@ import pytest
 
 from lung_tumor import evaluation_words as words
 from tests.support.data_sets import facts_of, small
-from tests.support.evaluations import COMPARISON, evaluation, predicted
+from tests.support.evaluations import COMPARISON, evaluation, predicted, refused
 from tests.support.training_facts import TRAINING
 
 AUDIT = facts_of(small())
@@ -60,6 +60,14 @@ def test_a_model_that_is_not_served_is_not_called_served() -> None:
     found["promotion"] = found["promotion"] | {"promoted": False, "served": False}
     assert words.served(found).startswith("This model is not served: the champion stays.")
     assert "The model judged here is not served: the champion stays." in words.caveats(found, AUDIT)
+
+
+def test_what_is_not_served_says_which_model_is() -> None:
+    assert words.not_served(metrics()) == ""
+    told = words.not_served(refused(metrics()))
+    assert told.startswith("NOT SERVED.")
+    for fact in ("version 9.8.6", "trained 2026-01-02T03:04:05+00:00", "old slices", "cafe", "make serve"):
+        assert fact in told
 
 
 def test_a_test_without_one_side_says_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lung_tumor.model_card import Table, describe, to_html, to_markdown
 from tests.support.data_sets import facts_of, small
-from tests.support.evaluations import evaluation, measured, predicted
+from tests.support.evaluations import evaluation, measured, predicted, refused
 from tests.support.html_pages import Page
 
 AUDIT = facts_of(small())
@@ -81,6 +81,16 @@ def test_the_headings_are_the_usual_ones_and_the_warning_comes_first() -> None:
     assert "Research use only. Not a medical device" in Page(to_html(facts())).text
 
 
+def test_a_model_that_is_not_served_says_so_before_all_else() -> None:
+    given = facts()
+    assert "NOT SERVED" not in to_markdown(given) + to_html(given)
+    given["metrics"] = refused(given["metrics"])
+    markdown, page = unescaped(to_markdown(given)), Page(to_html(given)).text
+    for text in (markdown, page):
+        assert text.index("NOT SERVED") < text.index("Research use only. Not a medical device")
+        assert "version 9.8.6" in text[: text.index("Research use only. Not a medical device")]
+
+
 def test_it_says_how_to_reproduce_the_model() -> None:
     page = Page(to_html(facts())).text
     for text in (
@@ -88,7 +98,7 @@ def test_it_says_how_to_reproduce_the_model() -> None:
         "Commit that evaluated 2a53b18",
         "MLflow run that trained run 54",
         "MLflow run that evaluated run 55",
-        "dvc.lock when the evaluation began (SHA-256) 77aa",
+        "Model file in dvc.lock (MD5) 77aa",
         "dddd",
         "mmmm",
         "wwww",

@@ -272,6 +272,18 @@ def test_flattened_activations_are_standardised_position_by_position() -> None:
     np.testing.assert_allclose(variance, activation.var(axis=0), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        NetworkOptions(),
+        NetworkOptions(frozen_blocks=4, feature_blocks=(4, 5), head="max", hidden_units=(8, 4), dropout=0.25, l2=0.01),
+        NetworkOptions(frozen_blocks=0, feature_blocks=(1, 3), head="flatten"),
+    ],
+)
+def test_a_network_says_with_which_options_it_was_built(options: NetworkOptions) -> None:
+    assert network.network_options(network.build(2, options, 32)) == options
+
+
 def test_the_summary_counts_trainable_and_frozen_parameters() -> None:
     # 3*3*3*64 + 64 and 3*3*64*64 + 64 in the block, 2*64 moments, 64*2 + 2 in the head.
     text = network.summarise(build(frozen_blocks=5, feature_blocks=(1,)))

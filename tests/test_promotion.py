@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -35,13 +36,14 @@ def verdict(
     incomparable: str = "",
     lineage: Lineage = Lineage(),  # noqa: B008 - frozen
     held_out: HeldOut = SLICES,
+    learnt: Collection[str] = (),
     **options: Any,
 ) -> dict[str, Any]:
     """By the figure of merit alone unless an option says otherwise; both suspect from 0.5."""
     chosen = PromotionOptions(**{"draws": 200, "operating_figure": "none", **options})
     new, old = (Said(given, 0.5) if isinstance(given, np.ndarray) else given for given in (candidate, champion))
     assert new is not None
-    found = judge(held_out, new, old, lineage, chosen, 1, incomparable)
+    found = judge(held_out, new, old, lineage, chosen, 1, incomparable, learnt)
     assert json.loads(json.dumps(found)) == found
     return found
 
@@ -53,6 +55,7 @@ def test_the_first_model_is_the_champion() -> None:
         "promoted": True,
         "served": True,
         "first": True,
+        "left_out": 0,
         "compared": {},
         "lineage": {"test_digest": "these slices", "best": {"roc_auc": value}},
         "sentence": "This is the first model, so that it is the champion.",
@@ -212,8 +215,42 @@ def test_the_champion_evaluated_again_stays_served_and_is_not_promoted() -> None
 def test_where_the_champion_stays_whatever_the_figures_say_the_reason_is_told() -> None:
     found = stay(Lineage("x", {"roc_auc": 0.9}), "it learnt from real slices")
     assert (found["promoted"], found["served"]) == (False, False)
-    assert found["sentence"] == "The champion stays: it learnt from real slices."
+    assert found["sentence"] == (
+        "The champion stays: it learnt from real slices; to replace it all the same, remove its file and evaluate again."
+    )
     assert found["lineage"] == {"test_digest": "x", "best": {"roc_auc": 0.9}}
+
+
+# --- What the champion learnt from -------------------------------------------------------------------------------------
+
+
+def test_slices_that_the_champion_learnt_from_do_not_count() -> None:
+    """It knows those by heart, and of the others less than the new model."""
+    learnt = {f"g{pair}-{label}" for pair in range(60) for label in (0, 1)}
+    fair = np.array([group not in learnt for group in GROUPS])
+    champion = np.where(fair[:, None], model(0.1, seed=2), np.eye(2)[LABELS])
+    lineage = Lineage("these slices", {"roc_auc": 1.0})
+    assert not verdict(model(1.2), champion)["promoted"]
+    found = verdict(model(1.2), champion, learnt=learnt, lineage=lineage)
+    assert (found["promoted"], found["left_out"]) == (True, 120)
+    expected = classification_metrics(LABELS[fair], model(0.1, seed=2)[fair], CLASSES)["roc_auc"]
+    assert found["compared"]["roc_auc"]["champion"] == expected
+    assert found["compared"]["roc_auc"]["best"] is None, "the best of all test slices is no mark for some of them"
+    assert "on the same 80 test slices" in found["sentence"]
+    assert found["sentence"].endswith(
+        "120 of 200 test slices that the champion learnt from, or from relatives of, do not count."
+    )
+    assert found["lineage"] == {"test_digest": "these slices", "best": {"roc_auc": 1.0}}
+
+
+@pytest.mark.parametrize(("left", "promoted"), [(5, True), (4, False), (0, False)])
+def test_where_fewer_than_five_groups_of_a_class_are_left_the_champion_stays(left: int, promoted: bool) -> None:
+    learnt = {f"g{pair}-1" for pair in range(SIZE // 2 - left)}
+    found = verdict(model(4.0), model(0.1), learnt=learnt)
+    assert (found["promoted"], found["left_out"]) == (promoted, SIZE // 2 - left)
+    assert ("it is not comparable with the new model" in found["sentence"]) is not promoted
+    assert (f"(sick 100, well {left}) each class needs 5" in found["sentence"]) is not promoted
+    assert ("remove its file and evaluate again" in found["sentence"]) is not promoted
 
 
 # --- What cannot be compared --------------------------------------------------------------------------------------------

@@ -152,11 +152,12 @@ def test_exact_intervals_stand_in_table_and_text_alike() -> None:
 
 def test_three_classes_and_a_test_without_baseline_have_a_page_too() -> None:
     given = metrics(3)
-    given["test"]["trivial"] = None
+    given["test"] |= {"trivial": None, "trivial_reason": "too few groups"}
     text = page(metrics=given).text
     assert "adenocarcinoma or squamous cell slices suspected" in text
     assert "squamous cell: 20 slices in 10 independent groups" in text
-    assert "ROC AUC without anatomy" not in text
+    assert "– not measured ROC AUC without anatomy" in text
+    assert "not measured: too few groups" in text
 
 
 def test_the_page_needs_no_network_and_runs_nothing() -> None:

@@ -212,7 +212,8 @@ def test_majority_and_trivial_figures_stand_beside_the_network_s() -> None:
 def test_no_trivial_figures_are_given_where_there_are_none(trivial: np.ndarray | None) -> None:
     labels, probabilities = predictions(2, 20, seed=3)
     groups = [f"g{row}" for row in range(20)]
-    assert measure_beside(labels, probabilities, groups, CLASSES[2], trivial, [0.5, 0.5], 10, 1)["trivial"] is None
+    found = measure_beside(labels, probabilities, groups, CLASSES[2], trivial, [0.5, 0.5], 10, 1, "too few groups")
+    assert (found["trivial"], found["trivial_reason"]) == (None, "too few groups")
 
 
 def test_a_thousand_draws_of_all_figures_take_seconds_at_most() -> None:

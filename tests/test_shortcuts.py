@@ -384,6 +384,15 @@ def test_pictures_without_probabilities_cannot_be_compared() -> None:
     assert facts["reason"] == "some pictures have no probability"
 
 
+def test_the_reason_why_numbers_without_anatomy_are_missing_is_the_audit_s() -> None:
+    labels, lacking = np.arange(8) % 2, np.full((8, 2), np.nan)
+    reason = "too few independent groups (sick: 2; 8 are needed)"
+    names = [str(row) for row in range(8)]
+    facts = compare_with_network(labels, names, np.full((8, 2), 0.5), lacking, ("sick", "well"), DRAWS, 1, reason)
+    assert facts["reason"] == f"of numbers without anatomy: {reason}"
+    assert reason in facts["sentence"]
+
+
 def test_arrays_of_another_shape_are_named() -> None:
     with pytest.raises(ValueError, match=r"trivial must have shape \(2, 2\), received \(2, 3\)"):
         compare_with_network(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,9 @@ from lung_tumor.errors import LeakError, SourceError, StaleError
 from lung_tumor.manifest import SPLITS, TRAINING, accepted
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.splits import require_disjoint
+
+_SHORT = 16
+"""Hexadecimal digits of a short digest: by chance two of a million pictures share one in 3 of 100 million data sets."""
 
 
 def digest_of(texts: Iterable[str]) -> str:
@@ -37,6 +40,28 @@ def audit_digest(audit: Mapping[str, Any], scores: pd.DataFrame) -> str:
 def training_digest(manifest: pd.DataFrame) -> str:
     """Digest of the pictures of the training split."""
     return digest_of(accepted(manifest, TRAINING)["pixels"])
+
+
+def learnt_digests(manifest: pd.DataFrame) -> tuple[str, ...]:
+    """Short digests of the pictures of the training split, 8 bytes each in hexadecimal, sorted.
+
+    Of each the content of its file and its decoded pixels: the former are the same whatever window DICOM is read through, the
+    latter whatever container a picture is copied to.
+    """
+    rows = accepted(manifest, TRAINING)
+    return tuple(sorted({digest[:_SHORT] for name in ("digest", "pixels") for digest in rows[name]}))
+
+
+def groups_learnt_from(manifest: pd.DataFrame, learnt_from: Collection[str]) -> frozenset[str]:
+    """Groups of which a model learnt from any file, whatever became of that file in this manifest.
+
+    Args:
+        manifest: of the present run.
+        learnt_from: :func:`learnt_digests` of the manifest that the model was trained with.
+    """
+    known = set(learnt_from)
+    seen = [manifest[name].astype(str).str[:_SHORT].isin(known) for name in ("digest", "pixels")]
+    return frozenset(manifest.loc[seen[0] | seen[1], "group"].astype(str)) - {""}
 
 
 def require_whole(manifest: pd.DataFrame, pairs: pd.DataFrame, provenance: Mapping[str, Any]) -> pd.DataFrame:

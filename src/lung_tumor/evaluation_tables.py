@@ -80,12 +80,17 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
     """Lay out ``metrics["test"]`` or ``metrics["cross_validation"]``.
 
     What is undefined has a note that says why: rankings are a dash, shares and Matthews's correlation the 0 that they count as.
+    So has a whole column where numbers without anatomy could learn nothing.
     """
-    judges = [name for name in JUDGES if measured[name] is not None]
     notes: dict[str, str] = {}
 
+    def cell(name: str, path: tuple[str, ...]) -> Cell:
+        if measured[name] is None:
+            return Cell(UNDEFINED, notes=_letter(f"not measured: {measured['trivial_reason']}", notes))
+        return _cell(measured[name], path, name == "majority", notes)
+
     def row(title: str, path: tuple[str, ...]) -> tuple[str, tuple[Cell, ...]]:
-        return title, tuple(_cell(measured[name], path, name == "majority", notes) for name in judges)
+        return title, tuple(cell(name, path) for name in JUDGES)
 
     per_class = measured["network"]["per_class"]
     blocks = [
@@ -100,7 +105,7 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
         rows = tuple(row(title, ("per_class", label, name)) for name, title in _PER_CLASS.items())
         blocks.append(Block(heading, rows))
     return FigureTable(
-        tuple(JUDGES[name] for name in judges),
+        tuple(JUDGES.values()),
         tuple(blocks),
         {letter: reason for reason, letter in notes.items()},
     )

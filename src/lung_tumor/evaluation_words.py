@@ -236,6 +236,20 @@ def served(metrics: Facts) -> str:
     return f"This model is not served: the champion stays. It would compute in {how}"
 
 
+def not_served(metrics: Facts) -> str:
+    """What must stand above all else where this model is not the one that is served; empty where it is."""
+    if metrics["promotion"]["served"]:
+        return ""
+    told = "NOT SERVED. All that follows is about a candidate that was refused; the champion stays served"
+    champion = metrics["promotion"]["champion"]
+    made = f", trained {champion['created']}" if champion["created"] else ""
+    return (
+        f"{told}: version {champion['version'] or 'not recorded'}{made}, from {champion['source']}, the file "
+        f"data/06_models/classifier.onnx with the SHA-256 {champion['digest']}. Its own figures travel with it: `make serve` "
+        "shows them under About the model."
+    )
+
+
 def promotion(metrics: Facts) -> str:
     """Whether this model is served from now on."""
     return _ended(metrics["promotion"]["sentence"])

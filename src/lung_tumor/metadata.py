@@ -25,6 +25,8 @@ class ModelMetadata:
         preparation: options of :func:`lung_tumor.imaging.prepare` that the network was trained with.
         weights_digest: SHA-256 over the pretrained tensors.
         data_digest: SHA-256 over the digests of the training slices.
+        learnt_from: :func:`lung_tumor.consistency.learnt_digests` of the training pictures, by which a later evaluation knows
+            what the model has seen; empty before training, and of models of earlier versions.
         model_digest: SHA-256 over the trained network's weights, of whatever was made from them; empty before training.
         version: version of this package.
         created: time of training, ISO 8601, UTC; empty where reproducibility matters more.
@@ -35,7 +37,8 @@ class ModelMetadata:
         precision: arithmetic of the served network, ``float32`` or ``int8``.
         precision_reason: why that one.
         evidence: how the evidence maps are made, ``exact`` (they sum to the logit) or ``Grad-CAM``; empty where there are none.
-        metrics: figures of the test split with their intervals, as the evaluation writes them; empty before it.
+        metrics: figures of its evaluation with their intervals, :func:`lung_tumor.carried_figures.carried_figures`; empty
+            before it.
         lineage: of a champion, the best figures that it or champions before it reached on the same test slices, see
             :class:`lung_tumor.promotion.Lineage`; empty before it is one.
     """
@@ -47,6 +50,7 @@ class ModelMetadata:
     preparation: PreparationOptions
     weights_digest: str = ""
     data_digest: str = ""
+    learnt_from: tuple[str, ...] = ()
     model_digest: str = ""
     version: str = ""
     created: str = ""
@@ -63,6 +67,7 @@ class ModelMetadata:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "warnings", tuple(self.warnings))
+        object.__setattr__(self, "learnt_from", tuple(self.learnt_from))
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes must be two or more different names, received {self.classes}")
 

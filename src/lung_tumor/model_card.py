@@ -43,11 +43,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Card:
-    """All that the model card says."""
+    """All that the model card says; ``not_served`` comes first, and is empty where the model is served."""
 
     title: str
     warning: str
     synthetic: bool
+    not_served: str
     sections: tuple[Section, ...]
 
 
@@ -62,7 +63,9 @@ def to_markdown(facts: Mapping[str, Any]) -> str:
     """
     card = describe(facts)
     mark = " (synthetic)" if card.synthetic else ""
-    lines = [f"# {_escaped(card.title)}{mark}", "", f"**{_escaped(card.warning)}**", ""]
+    lines = [f"# {_escaped(card.title)}{mark}", ""]
+    lines += [f"> **{_escaped(card.not_served)}**", ""] if card.not_served else []
+    lines += [f"**{_escaped(card.warning)}**", ""]
     for section in card.sections:
         lines += [f"## {_escaped(section.title)}{mark}", ""]
         for part in section.parts:
@@ -82,6 +85,7 @@ def describe(facts: Mapping[str, Any]) -> Card:
         "Model card: lung tumour classifier",
         _WARNING,
         metrics["synthetic"],
+        words.not_served(metrics),
         (
             Section("Model details", _details(metrics, facts["reproduce"])),
             Section("Intended use", _use(metrics)),
@@ -262,13 +266,16 @@ def _limits(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> tuple[Part,
     )
 
 
+_LOCKED = "evaluation.dvc_lock"
+"""Said only where DVC made this model: a lock of another run tells nothing of it."""
+
 _REPRODUCE = {
     "training.commit": "Commit that trained",
     "training.mlflow_run": "MLflow run that trained",
     "created": "Trained at",
     "evaluation.commit": "Commit that evaluated",
     "evaluation.mlflow_run": "MLflow run that evaluated",
-    "evaluation.dvc_lock": "dvc.lock when the evaluation began (SHA-256)",
+    _LOCKED: "Model file in dvc.lock (MD5)",
     "version": "Version",
     "data_digest": "Digest of the training slices (SHA-256)",
     "model_digest": "Digest of the trained weights (SHA-256)",
@@ -281,7 +288,7 @@ def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
         f"{stage}.{name}": value for stage in ("training", "evaluation") for name, value in reproduce[stage].items()
     }
     known = {**reproduce, **runs}
-    rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items())
+    rows = tuple((title, _or_not(known[name])) for name, title in _REPRODUCE.items() if known[name] or name != _LOCKED)
     parameters = tuple((str(name), str(value)) for name, value in sorted(reproduce["parameters"].items()))
     return (
         (
@@ -290,7 +297,7 @@ def _reproduction(reproduce: Mapping[str, Any]) -> tuple[Part, ...]:
         ),
         *_differing(known),
         Table(("What", "which"), rows),
-        Table(("Parameter", "value when it was evaluated"), parameters),
+        Table(("Parameter", "value when it was used"), parameters),
     )
 
 

@@ -15,7 +15,7 @@ What crosses from one into the other is named by :class:`Cut`, so that another e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -204,6 +204,20 @@ def head_options(model: keras.Model) -> NetworkOptions:
         hidden_units=tuple(layer.units for layer in hidden),
         dropout=float(model.get_layer("dropout").rate),
         l2=float(model.get_layer("logits").kernel_regularizer.l2),
+    )
+
+
+def network_options(model: keras.Model) -> NetworkOptions:
+    """The options with which a model was built, or others that build the same: blocks that must be read are named."""
+    tapped = [_named(model, name) for name in _taps(model)]
+    kind = tapped[0].kind
+    if kind == "positions":
+        raise ValueError("the model was not made by lung_tumor.network.build: its head reads an activation as it is")
+    return replace(
+        head_options(model),
+        frozen_blocks=min(_tunable_blocks(model), default=len(BLOCKS) + 1) - 1,
+        feature_blocks=tuple(cut.block for cut in tapped),
+        head=kind,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -10,6 +11,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 def as_tuple(value: Any) -> Any:
     """Turn a YAML list into a tuple, which keeps options hashable; leave anything else to :func:`require_types`."""
     return tuple(value) if isinstance(value, list | tuple) else value
+
+
+def plain(value: Any) -> Any:
+    """Options as JSON holds them, with every dataclass within as a mapping: Kedro has made some of them of the YAML."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, Mapping):
+        return {name: plain(entry) for name, entry in value.items()}
+    return [plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def require_types(options: Any, prefix: str) -> None:

@@ -11,6 +11,7 @@ from lung_tumor.pipelines import (
     serving,
     training,
     tuning,
+    whole_run,
 )
 
 
@@ -25,4 +26,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "cross_validation": cross_validation.create_pipeline(),
         "evaluation": evaluation.create_pipeline(),
     }
-    return {"__default__": sum(way.values(), start=Pipeline([])), **way, "tuning": tuning.create_pipeline()}
+    return {
+        "__default__": sum(way.values(), start=whole_run.create_pipeline()),
+        **way,
+        "tuning": tuning.create_pipeline(),
+    }

@@ -16,6 +16,7 @@ import numpy.typing as npt
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.metadata import ModelMetadata
@@ -23,6 +24,22 @@ from lung_tumor.metadata import ModelMetadata
 METADATA_KEY = "lung_tumor"
 """Key of the JSON text of :class:`ModelMetadata` among an ONNX file's metadata."""
 
+
+UNREADABLE = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoModel,
+    ort_errors.NotImplemented,
+    KeyError,
+    TypeError,
+    ValueError,
+)
+"""What :class:`Predictor` raises of a file that is no ONNX, a broken one, or a model of another project or version.
+
+ONNX Runtime's errors share no narrower base. Its error while it runs, such as for want of memory, is not among them.
+"""
 
 Floats = npt.NDArray[np.float32]
 

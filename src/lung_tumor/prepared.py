@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lung_tumor.errors import SliceError
-from lung_tumor.imaging import Pixels, PreparationOptions
+from lung_tumor.imaging import Pixels, PreparationOptions, decode, prepare
 
 Partitions = Mapping[str, Callable[[], Any]]
 """Prepared slices by pixel digest; a call opens one, (size, size) uint8 or a picture of that."""
@@ -22,6 +22,16 @@ def name_preparation(manifest: pd.DataFrame, options: PreparationOptions) -> pd.
     """Add the column ``preparation``, so that slices prepared otherwise do not pass for those of this manifest."""
     text = json.dumps(options.to_dict(), sort_keys=True)
     return manifest.assign(preparation=hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def prepare_file(content: bytes, options: PreparationOptions) -> Pixels:
+    """The prepared slice, (size, size) uint8, of a file of a source.
+
+    Raises:
+        SliceError: it cannot be read.
+    """
+    decoded = decode(content, options.dicom_window)
+    return prepare(decoded.pixels, options, decoded.strokes)
 
 
 def read_slices(partitions: Partitions, rows: pd.DataFrame) -> Iterator[Pixels]:

@@ -3,18 +3,22 @@
 Two things are compared: a figure of merit, and how the answers come out at each model's own operating point, which is what
 readers meet. And the new model must not lie a margin below the best that a champion before it reached on these very slices,
 or a line of champions could get worse by a margin each time.
+
+Only slices count that neither has learnt from. The new model has learnt from none of the test slices; a champion of another
+split may have, so that whole groups are left out. Where of a class fewer than :data:`lung_tumor.bootstrap.FEWEST_GROUPS`
+are then left, the two are not comparable, and the champion stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor.bootstrap import Interval, few_groups, fewest_groups, group_bootstrap, interval_of
+from lung_tumor.bootstrap import FEWEST_GROUPS, Interval, few_groups, fewest_groups, group_bootstrap, interval_of
 from lung_tumor.metrics import Labels, Probabilities, classification_metrics
 from lung_tumor.operating_point import suspicion
 from lung_tumor.options import require_types
@@ -38,6 +42,9 @@ IN_WORDS = {
     f"{OPERATING}balanced_accuracy": "balanced accuracy at the operating point",
     f"{OPERATING}sensitivity": "sensitivity at the operating point",
 }
+
+REMOVE = "to replace it all the same, remove its file and evaluate again"
+"""The way out of every verdict that keeps a champion without a comparison."""
 
 AGAIN = "This is the champion itself, evaluated again: it stays served."
 
@@ -99,6 +106,12 @@ class HeldOut:
     negative: str
     digest: str
 
+    def at(self, rows: Flags) -> HeldOut:
+        """Some of them; not the digest's slices any more."""
+        places = np.flatnonzero(rows).tolist()
+        groups = [self.groups[place] for place in places]
+        return HeldOut(self.labels[rows], groups, self.classes, self.negative, digest="")
+
     @property
     def names(self) -> list[str]:
         """(n,) name of each slice's true class."""
@@ -122,6 +135,10 @@ class Said:
 
     probabilities: Probabilities
     threshold: float
+
+    def at(self, rows: Flags) -> Said:
+        """The same of some of the slices."""
+        return Said(self.probabilities[rows], self.threshold)
 
     def suspected(self, held_out: HeldOut) -> Flags:
         """(n,) whether a slice is suspected."""
@@ -154,8 +171,9 @@ def judge(
     options: PromotionOptions,
     seed: int,
     incomparable: str = "",
+    learnt: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Compare two models on the same slices, which neither may have learnt from (paired bootstrap over groups).
+    """Compare two models on the same slices, those that neither has learnt from (paired bootstrap over groups).
 
     The candidate is promoted if the 95 % interval of every difference lies above its margin: a test for non-inferiority. So
     a small test set, of which much could be true, keeps the champion.
@@ -169,12 +187,14 @@ def judge(
         seed: of the resamples; both models see the same ones.
         incomparable: why the champion cannot be compared, such as other classes; the candidate is then promoted. Empty if
             it can.
+        learnt: groups that the champion learnt from; their test slices do not count, see the module.
 
     Returns:
         ``promoted``; ``served``, whether the model judged here is the one that is served from now on; ``first`` (there was
-        no champion); ``compared``, by figure: its value of ``candidate`` and ``champion``, ``gain``, by how much the candidate
-        is better, so that a smaller Brier score counts as positive, with its ``interval``, the ``margin``, the ``best`` value
-        of all champions (None where it is not known) and ``passed``; ``lineage`` as it is from now on; ``sentence``.
+        no champion); ``left_out``, how many test slices do not count; ``compared``, by figure: its value of ``candidate`` and
+        ``champion``, ``gain``, by how much the candidate is better, so that a smaller Brier score counts as positive, with
+        its ``interval``, the ``margin``, the ``best`` value of all champions (None where it is not known) and ``passed``;
+        ``lineage`` as it is from now on; ``sentence``.
 
     Raises:
         ValueError: probabilities of the two that do not have one shape.
@@ -191,22 +211,52 @@ def judge(
     if champion.probabilities.shape != candidate.probabilities.shape:
         received = f"{champion.probabilities.shape} and {candidate.probabilities.shape}"
         raise ValueError(f"champion and candidate must judge the same slices, received {received}")
-    best = lineage.on(held_out)
+    fair = np.array([group not in learnt for group in held_out.groups])
+    left_out = int((~fair).sum())
+    if reason := _too_few(held_out, fair):
+        return stay(lineage, reason, left_out)
+    # Of other slices, as these are where some do not count, the best of the line says nothing.
+    best = {} if left_out else lineage.on(held_out)
+    shown, new, old = held_out.at(fair), candidate.at(fair), champion.at(fair)
     compared = {
-        name: _compare(name, held_out, candidate, champion, best.get(name), margin, options.draws, seed)
+        name: _compare(name, shown, new, old, best.get(name), margin, options.draws, seed)
         for name, margin in options.margins.items()
     }
     promoted = all(found["passed"] for found in compared.values())
     telling = {name: found for name, found in compared.items() if promoted or not found["passed"]}
-    told = [_clause(name, found, held_out) for name, found in telling.items()]
+    told = [_clause(name, found, shown) for name, found in telling.items()]
     reasons = dict.fromkeys(found["interval"]["reason"] for found in telling.values() if _unsure(found))
     unsure = f" No interval: {'; '.join(reasons)}. So it must not be worse at all." if reasons else ""
+    unsure += f" {_left_out(left_out, held_out)} do not count." if left_out else ""
     return _verdict(
         promoted=promoted,
         compared=compared,
+        left_out=left_out,
         lineage=asdict(grow(lineage, held_out, candidate, options)) if promoted else asdict(lineage),
         sentence=f"{'The new model is promoted' if promoted else 'The champion stays'}: {'; '.join(told)}.{unsure}",
     )
+
+
+def _too_few(held_out: HeldOut, fair: Flags) -> str:
+    """Why the slices that count are too few to compare two models on, empty if they are not, or if all count."""
+    if fair.all():
+        return ""
+    kept = held_out.at(fair)
+    counts = {
+        name: len({group for group, label in zip(kept.groups, kept.names, strict=True) if label == name})
+        for name in held_out.classes
+    }
+    if min(counts.values()) >= FEWEST_GROUPS:
+        return ""
+    left = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return (
+        f"it is not comparable with the new model. {_left_out(int((~fair).sum()), held_out)} do not count; of the groups of "
+        f"the others ({left}) each class needs {FEWEST_GROUPS}"
+    )
+
+
+def _left_out(slices: int, held_out: HeldOut) -> str:
+    return f"{slices} of {len(held_out.labels)} test slices that the champion learnt from, or from relatives of,"
 
 
 def _unsure(found: Mapping[str, Any]) -> bool:
@@ -214,9 +264,10 @@ def _unsure(found: Mapping[str, Any]) -> bool:
     return found["interval"] is not None and found["interval"]["low"] is None
 
 
-def stay(lineage: Lineage, reason: str) -> dict[str, Any]:
+def stay(lineage: Lineage, reason: str, left_out: int = 0) -> dict[str, Any]:
     """The verdict where the champion stays whatever the figures say."""
-    return _verdict(lineage=asdict(lineage), sentence=f"The champion stays: {reason}.")
+    sentence = f"The champion stays: {reason}; {REMOVE}."
+    return _verdict(lineage=asdict(lineage), left_out=left_out, sentence=sentence)
 
 
 def evaluate_again(held_out: HeldOut, champion: Said, lineage: Lineage, options: PromotionOptions) -> dict[str, Any]:
@@ -248,6 +299,7 @@ def _verdict(
     promoted: bool = False,
     first: bool = False,
     compared: Mapping[str, Any] | None = None,
+    left_out: int = 0,
     lineage: Mapping[str, Any],
     sentence: str,
 ) -> dict[str, Any]:
@@ -255,6 +307,7 @@ def _verdict(
         "promoted": promoted,
         "served": promoted,
         "first": first,
+        "left_out": left_out,
         "compared": compared or {},
         "lineage": lineage,
         "sentence": sentence,

@@ -91,8 +91,8 @@ def _tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ),
         (*_tile(network["roc_auc"], network["intervals"]["roc_auc"]), "ROC AUC"),
     ]
-    if trivial is not None:
-        tiles.append((*_tile(trivial["roc_auc"], trivial["intervals"]["roc_auc"]), "ROC AUC without anatomy"))
+    known = ("–", "not measured") if trivial is None else _tile(trivial["roc_auc"], trivial["intervals"]["roc_auc"])
+    tiles.append((*known, "ROC AUC without anatomy"))
     tiles += [
         (*_tile(point["test"][name]["value"], point["test"][name]["interval"]), f"{name} at the operating point")
         for name in ("sensitivity", "specificity")

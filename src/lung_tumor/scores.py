@@ -155,6 +155,7 @@ def measure_beside(
     majority_class_shares: Sequence[float],
     draws: int,
     seed: int,
+    why_not: str = "",
 ) -> dict[str, Any]:
     """The network beside numbers that know no anatomy and beside the classes' shares alone, on the same slices and draws.
 
@@ -167,10 +168,11 @@ def measure_beside(
         majority_class_shares: (classes,) shares of the classes in the training split: what every slice is given.
         draws: resamples of whole groups.
         seed: of the resamples.
+        why_not: why ``trivial`` has none, as the audit says it.
 
     Returns:
-        ``network``, ``trivial`` (None where there is none) and ``majority``, each as :func:`measure` gives it; ``slices``,
-        ``groups`` and ``groups_by_class``.
+        ``network``, ``trivial`` (None where there is none) and ``majority``, each as :func:`measure` gives it;
+        ``trivial_reason``, why there is none, else empty; ``slices``, ``groups`` and ``groups_by_class``.
     """
     names = [classes[index] for index in labels]
     majority = np.tile(np.asarray(majority_class_shares, dtype=np.float64), (len(labels), 1))
@@ -178,6 +180,7 @@ def measure_beside(
     return {
         "network": measure(labels, probabilities, groups, classes, draws, seed),
         "trivial": measure(labels, trivial, groups, classes, draws, seed) if trivial is not None and known else None,
+        "trivial_reason": "" if known else why_not or "some pictures have no probability",
         "majority": measure(labels, majority, groups, classes, draws, seed),
         "slices": len(labels),
         "groups": len(set(groups)),

@@ -130,6 +130,7 @@ def compare_with_network(
     classes: Sequence[str],
     options: ComparisonOptions,
     seed: int,
+    why_not: str = "",
 ) -> dict[str, Any]:
     """Whether the network knows more than the trivial numbers do, on the same pictures.
 
@@ -141,6 +142,7 @@ def compare_with_network(
         classes: class names, in the order of the columns.
         options: how many resamples of whole groups; network and trivial numbers see the same ones.
         seed: of the resamples.
+        why_not: why ``trivial`` has no probabilities, as :func:`audit_shortcuts` says it under ``reason``.
 
     Returns:
         JSON-ready: ``network`` and ``trivial`` (each ``auc``, ``interval``), ``difference`` (``value``, ``interval``; from the
@@ -155,7 +157,7 @@ def compare_with_network(
         if array.shape != (len(labels), len(classes)):
             raise ValueError(f"{name} must have shape ({len(labels)}, {len(classes)}), received {array.shape}")
     names = [classes[index] for index in labels]
-    reason = _missing(names, classes, network, trivial)
+    reason = _missing(names, classes, network, trivial, why_not)
 
     def interval(statistic: Statistic, value: float | None) -> dict[str, Any]:
         if value is None:
@@ -298,13 +300,17 @@ def _undefined(rows: pd.DataFrame, classes: Sequence[str]) -> str:
     return ""
 
 
-def _missing(labels: Sequence[str], classes: Sequence[str], *tables: Probabilities) -> str:
+def _missing(
+    labels: Sequence[str], classes: Sequence[str], network: Probabilities, trivial: Probabilities, why_not: str
+) -> str:
     """Why two models cannot be compared on these pictures; empty if they can."""
     if len(classes) < 2:
         return f"{len(classes)} class(es): there is nothing to tell apart"
     if absent := [name for name in classes if name not in labels]:
         return f"{', '.join(absent)}: no picture"
-    if any(np.isnan(table).any() for table in tables):
+    if np.isnan(trivial).any() and why_not:
+        return f"of numbers without anatomy: {why_not}"
+    if np.isnan(network).any() or np.isnan(trivial).any():
         return "some pictures have no probability"
     return ""
 

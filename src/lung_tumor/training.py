@@ -186,7 +186,11 @@ def _sentence(facts: Mapping[str, Any]) -> str:
 
 
 def with_training_facts(
-    classifier: Classifier, slices: int, data_digest: str, warnings: Sequence[str] = ()
+    classifier: Classifier,
+    slices: int,
+    data_digest: str,
+    warnings: Sequence[str] = (),
+    learnt_from: Sequence[str] = (),
 ) -> Classifier:
     """Record what it learnt from, and which weights that gave.
 
@@ -195,6 +199,7 @@ def with_training_facts(
         slices: number of training slices.
         data_digest: which they were, by :func:`~lung_tumor.consistency.training_digest`.
         warnings: what the data set's audit says against believing any figure.
+        learnt_from: which pictures they were, by :func:`~lung_tumor.consistency.learnt_digests`.
     """
     metadata = replace(
         classifier.metadata,
@@ -203,6 +208,7 @@ def with_training_facts(
         model_digest=weights_digest(classifier.model),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         warnings=tuple(warnings),
+        learnt_from=tuple(learnt_from),
     )
     return Classifier(classifier.model, metadata)
 

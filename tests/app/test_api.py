@@ -321,6 +321,12 @@ def test_the_model_says_everything_of_itself(client):
     assert body["digest"] == ""
 
 
+def test_the_model_does_not_say_which_pictures_it_learnt_from(make_model):
+    client = create_app(Predictor(make_model(learnt_from=("c0ffee00c0ffee00",)), threads=1)).test_client()
+    for path in ("/api/v1/model", "/about", "/"):
+        assert "c0ffee00" not in client.get(path).text
+
+
 def test_a_process_is_healthy_as_long_as_it_answers_and_ready_with_a_model_alone(client, client_without_model):
     for process in (client, client_without_model):
         assert process.get("/healthz").json == {"status": "alive"}

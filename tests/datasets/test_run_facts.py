@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from kedro.io import DatasetError
 
 from lung_tumor.datasets import run_facts
@@ -34,12 +35,24 @@ def test_the_commit_is_named_and_marked_where_files_differ(project: Path) -> Non
     git(project, "init", "-q")
     git(project, "add", "file")
     git(project, "commit", "-qm", "one")
-    (project / "dvc.lock").write_bytes(b"lock")
     facts = RunFactsDataset().load()
     assert facts["commit"] == git(project, "rev-parse", "HEAD")
-    assert facts["dvc_lock"] == hashlib.sha256(b"lock").hexdigest()
     (project / "file").write_text("two")
     assert RunFactsDataset().load()["commit"] == facts["commit"] + "+"
+
+
+def test_the_lock_is_told_only_where_it_names_the_model_that_lies_there(project: Path) -> None:
+    dataset, digest = RunFactsDataset(model="models/a.onnx"), hashlib.md5(b"model").hexdigest()
+    (project / "models").mkdir()
+    (project / "models/a.onnx").write_bytes(b"model")
+    assert dataset.load()["dvc_lock"] == ""
+    lock = {"stages": {"serving": {"outs": [{"path": "models/a.onnx", "hash": "md5", "md5": digest}]}, "other": {}}}
+    (project / "dvc.lock").write_text(yaml.safe_dump(lock))
+    assert dataset.load()["dvc_lock"] == digest
+    (project / "models/a.onnx").write_bytes(b"a model that DVC did not make")
+    assert dataset.load()["dvc_lock"] == ""
+    (project / "models/a.onnx").unlink()
+    assert dataset.load()["dvc_lock"] == ""
 
 
 def test_facts_cannot_be_written(project: Path) -> None:

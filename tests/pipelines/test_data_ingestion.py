@@ -21,7 +21,7 @@ from lung_tumor.phantom import PhantomOptions, draw_slice, slice_name
 from lung_tumor.pipelines import data_ingestion
 from lung_tumor.pipelines.data_ingestion import nodes
 from lung_tumor.sources import SourceOptions, open_source
-from lung_tumor.splits import SPLITS
+from lung_tumor.splits import SPLITS, SplitOptions
 from tests.support.classifiers import PREPARATION, pixels
 from tests.support.manifests import manifest_of, many
 from tests.support.pictures import CLASSES, encoded, source_of, tiny_source
@@ -80,7 +80,16 @@ def test_provenance_says_what_all_else_is_made_from(ran_two: DataCatalog) -> Non
         "manifest_digest": manifest_digest(ran_two.load("manifest"), ran_two.load("duplicate_pairs")),
         "audit_digest": audit_digest(ran_two.load("audit"), ran_two.load("shortcut_scores")),
         "preparation": PREPARATION.to_dict(),
+        "options": provenance["options"],
     }
+    assert provenance["options"]["seed"] == 1
+    assert provenance["options"]["data_ingestion"]["split"] == {
+        "validation": 0.25,
+        "test": 0.25,
+        "folds": SplitOptions().folds,
+        "given": SplitOptions().given,
+    }
+    assert json.loads(json.dumps(provenance["options"])) == provenance["options"]
     assert PreparationOptions(**provenance["preparation"]) == PREPARATION
 
 

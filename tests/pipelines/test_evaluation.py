@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, DatasetError
 from onnx import numpy_helper
 
+from app import create_app
 from lung_tumor.calibration import calibrated
+from lung_tumor.carried_figures import carried_figures
+from lung_tumor.datasets.file_content import FileContentDataset
 from lung_tumor.datasets.onnx_model import OnnxModelDataset
 from lung_tumor.datasets.optional_table import OptionalTableDataset
 from lung_tumor.errors import LeakError, StaleError
@@ -26,11 +31,15 @@ from lung_tumor.hooks import flatten
 from lung_tumor.imaging import to_network_input
 from lung_tumor.manifest import TEST, accepted
 from lung_tumor.onnx_metadata import read_metadata, with_metadata
+from lung_tumor.operating_point import OperatingPointOptions
 from lung_tumor.pipelines import evaluation
 from lung_tumor.pipelines.evaluation import reporting
 from lung_tumor.pipelines.evaluation.novelty import ALTERED
 from lung_tumor.pipelines.evaluation.promotion import choose_served
+from lung_tumor.predictor import Predictor
+from lung_tumor.promotion import PromotionOptions
 from lung_tumor.settings import PROJECT
+from lung_tumor.sources import SliceSource
 from tests.support.pipelines import KeptDataset, model_files, run, run_everything
 
 RunOf = Callable[[int], DataCatalog]
@@ -143,10 +152,64 @@ def test_a_first_model_is_served_with_its_figures(ran: DataCatalog) -> None:
     metrics, served = ran.load("metrics"), ran.load("served_model")
     assert metrics["promotion"]["first"]
     assert metrics["promotion"] == ran.load("promotion")
-    assert served.metadata.metrics == metrics["test"]
+    assert served.metadata.metrics["test"]["network"]["accuracy"] == metrics["test"]["network"]["accuracy"]
     assert served.metadata.lineage == metrics["promotion"]["lineage"]
     assert served.metadata.lineage["best"]["roc_auc"] == metrics["test"]["network"]["roc_auc"]
     assert replace(served.metadata, metrics={}, lineage={}) == ran.load("candidate_model").metadata
+
+
+def carried(ran: DataCatalog) -> dict[str, Any]:
+    """What should travel with the model that a run served, from what the run wrote into ``metrics.json``."""
+    metrics = ran.load("metrics")
+    parts = {name: metrics[name] for name in ("operating_point", "calibration", "novelty", "evidence", "promotion")}
+    return carried_figures(metrics, **parts)
+
+
+def test_the_page_about_the_model_tells_the_figures_of_the_evaluation(ran: DataCatalog) -> None:
+    """From the file that the pipeline really wrote, whatever shape either side believes in."""
+    metrics, served = ran.load("metrics"), ran.load("served_model")
+    page = create_app(served).test_client().get("/about")
+    shown = unescape(" ".join(re.sub(r"<[^>]+>", " ", page.text).split())).replace("\xa0", " ")
+    assert page.status_code == 200
+    assert "No figures travel with this model" not in shown
+    for part in ("test", "cross_validation"):
+        network, interval = metrics[part]["network"], metrics[part]["network"]["intervals"]["accuracy"]
+        between = "" if interval["low"] is None else f" ({interval['low']:.3f} to {interval['high']:.3f})"
+        beside = [metrics[part][judge]["accuracy"] for judge in ("trivial", "majority")]
+        assert f"Accuracy {network['accuracy']:.3f}{between} {beside[0]:.3f} {beside[1]:.3f}" in shown
+    calibration, tested = metrics["calibration"], metrics["operating_point"]["test"]
+    before, after = (calibration[when]["calibration_error"] for when in ("before", "after"))
+    assert f"expected calibration error {before:.3f} before, {after:.3f} after" in shown
+    assert f"Test: sensitivity {100 * tested['sensitivity']['value']:.1f} %" in shown
+    assert f"; {100 * metrics['novelty']['accepted_held_out']:.1f} % of held-out slices" in shown
+    for count in metrics["novelty"]["foreign"].values():
+        assert f"{count['refused']} of {count['pictures']}" in shown
+    assert metrics["promotion"]["sentence"] in shown
+    assert served.metadata.metrics == carried(ran)
+    assert len(served.metadata.to_json()) < 50_000
+
+
+def test_the_card_lists_the_options_that_trained_the_model_and_not_those_of_the_evaluation(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    other = {
+        "params:serving.operating_point": OperatingPointOptions(target_sensitivity=0.5),
+        "parameters": {"training": {"head": {"epochs": 999}}},
+        "params:evaluation.promotion": PromotionOptions(draws=123),
+    }
+    card = evaluated_again(ran_two, tmp_path, **other).load("model_card").replace("\\", "")
+    for row in (
+        "| training.head.epochs | 6 |",
+        "| model_prep.network.feature_blocks | (2,) |",
+        "| data_ingestion.split.test | 0.25 |",
+        "| features.augmentation.views | 1 |",
+        "| serving.operating_point.target_sensitivity | 0.95 |",
+        "| evaluation.promotion.draws | 123 |",
+        "| seed | 1 |",
+    ):
+        assert row in card
+    assert "999" not in card
+    assert "dvc.lock" not in card
 
 
 def evaluated_again(ran: DataCatalog, folder: Path, candidate: bytes | None = None, **changed: Any) -> DataCatalog:
@@ -180,7 +243,8 @@ def test_the_champion_evaluated_again_carries_the_new_figures(ran_two: DataCatal
     files["champion"].save(described(ran_two["champion"].load(), metrics={"accuracy": 0.0}))
     again = evaluated_again(ran_two, tmp_path, champion=files["champion"])
     served = again.load("served_model").metadata
-    assert served.metrics == again.load("metrics")["test"]
+    assert served.metrics == carried(again)
+    assert served.metrics["promotion"]["sentence"] == again.load("promotion")["sentence"]
     assert replace(served, metrics={}) == replace(ran_two.load("served_model").metadata, metrics={})
 
 
@@ -197,6 +261,12 @@ def test_an_equal_model_of_another_training_is_promoted_and_a_clearly_worse_one_
     assert worse.load("promotion")["promoted"] is False
     assert worse.load("promotion")["sentence"].startswith("The champion stays")
     assert worse.load("served_model").digest == before.digest
+    assert worse.load("promotion")["champion"]["digest"] == before.digest
+    for page in ("report", "model_card", "model_card_page"):
+        told = worse.load(page)
+        # Before any figure and any heading of a section.
+        assert before.digest in told[: told.index("esearch use only")], page
+        assert "NOT SERVED" not in equal.load(page), page
 
 
 def described(candidate: bytes, **facts: Any) -> bytes:
@@ -232,9 +302,10 @@ def test_a_file_that_was_changed_while_it_was_judged_stops_the_evaluation(ran_tw
     files = {"candidate": b"candidate", "champion": b"champion"}
     digests = {f"{key}_digest": hashlib.sha256(content).hexdigest() for key, content in files.items()}
     verdict = {"promoted": False, "served": False, "lineage": {}, **digests}
-    assert choose_served(**files, verdict=verdict, measured={}) == (b"champion", verdict)
+    measured = {key: {} for key in ("measured", "operating_point", "calibration", "novelty", "evidence")}
+    assert choose_served(**files, verdict=verdict, **measured) == (b"champion", verdict)
     with pytest.raises(StaleError, match=f"the {name}'s file was changed while it was judged"):
-        choose_served(**{**files, name: b"another"}, verdict=verdict, measured={})
+        choose_served(**{**files, name: b"another"}, verdict=verdict, **measured)
 
 
 @pytest.mark.parametrize(
@@ -273,18 +344,18 @@ def test_without_cross_validation_the_evaluation_says_what_is_lacking(ran_two: D
     assert "Cross-validation, pooled: not measured." in found.load("model_card_page")
 
 
-def test_a_champion_of_other_data_is_compared_and_the_reader_is_told_what_that_means(
+def test_a_champion_that_does_not_say_what_it_learnt_from_is_compared_and_the_reader_is_told_what_that_means(
     ran_two: DataCatalog, tmp_path: Path
 ) -> None:
     files = model_files(tmp_path / "other")
-    files["champion"].save(described(ran_two["champion"].load(), data_digest="of other slices"))
+    files["champion"].save(described(ran_two["champion"].load(), data_digest="of other slices", learnt_from=()))
     worse = opposite(ran_two["candidate_file"].load())
     for candidate, way_out in ((None, False), (worse, True)):
         found = evaluated_again(ran_two, tmp_path, candidate, champion=files["champion"])
         sentence = found.load("promotion")["sentence"]
         assert "on the same" in sentence
         assert "learnt from another training split, so that it may have seen some of these test slices" in sentence
-        assert ("remove the champion's file and evaluate again" in sentence) == way_out
+        assert ("remove its file and evaluate again" in sentence) == way_out
 
 
 def test_a_champion_of_other_test_slices_is_judged_on_the_present_ones(ran_two: DataCatalog, tmp_path: Path) -> None:
@@ -317,12 +388,89 @@ def opposite(candidate: bytes) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def test_a_champion_for_other_slices_or_a_broken_one_makes_way(ran_two: DataCatalog, tmp_path: Path) -> None:
-    files = model_files(tmp_path / "broken")
-    files["champion"].save(b"no model")
-    found = evaluated_again(ran_two, tmp_path / "other", champion=files["champion"])
-    assert found.load("promotion")["promoted"] is True
-    assert "cannot be used" in found.load("promotion")["sentence"]
+def rival(ran: DataCatalog, folder: Path, **facts: Any) -> FileContentDataset:
+    """A champion that is the served model but for what it says of itself."""
+    file = model_files(folder)["champion"]
+    file.save(described(ran["champion"].load(), **facts))
+    return file
+
+
+def test_a_champion_that_wants_other_preparation_judges_the_slices_prepared_so(
+    ran_two: DataCatalog, tmp_path: Path
+) -> None:
+    # Through this window every slice is black, so that the champion says the same of all.
+    blind = replace(ran_two.load("served_model").metadata.preparation, normalise="window", window=(254.0, 255.0))
+    champion = rival(ran_two, tmp_path / "blind", preparation=blind, version="0.0.9", created="2026-01-02T03:04:05")
+    found = evaluated_again(ran_two, tmp_path / "new", champion=champion).load("promotion")
+    assert found["promoted"]
+    assert found["compared"]["roc_auc"]["champion"] == 0.5
+    assert found["compared"]["roc_auc"]["candidate"] == 1.0
+    assert (found["champion"]["version"], found["champion"]["created"]) == ("0.0.9", "2026-01-02T03:04:05")
+    assert found["champion"]["digest"] == hashlib.sha256(champion.load()).hexdigest()
+    worse = opposite(ran_two["candidate_file"].load())
+    again = evaluated_again(ran_two, tmp_path / "worse", worse, champion=champion)
+    assert not again.load("promotion")["promoted"], "one changed option does not dethrone a champion"
+
+
+def test_a_champion_whose_files_cannot_be_read_any_more_stays(ran_two: DataCatalog, tmp_path: Path) -> None:
+    other = replace(ran_two.load("served_model").metadata.preparation, denoise="bilateral")
+    champion = rival(ran_two, tmp_path / "other", preparation=other)
+
+    def gone() -> SliceSource:
+        raise DatasetError("/home/someone/slices is gone")
+
+    source = ran_two.load("slice_source")
+    changed = replace(source, files=tuple(replace(file, location=Path(__file__)) for file in source.files))
+    for name, opened in {"gone": gone, "changed": lambda: changed, "empty": lambda: replace(source, files=())}.items():
+        found = evaluated_again(ran_two, tmp_path / name, champion=champion, original_files=opened)
+        verdict = found.load("promotion")
+        assert (verdict["promoted"], verdict["served"]) == (False, False)
+        assert "wants its slices prepared otherwise, and their files cannot be read" in verdict["sentence"]
+        assert "someone" not in verdict["sentence"]
+
+
+def test_test_slices_that_the_champion_learnt_from_do_not_count(ran_two: DataCatalog, tmp_path: Path) -> None:
+    """By the file of a copy, which is no accepted picture itself: its whole group is left out."""
+    manifest, predictions = ran_two.load("manifest"), ran_two.load("predictions")
+    assert set(ran_two.load("served_model").metadata.learnt_from) == {
+        digest[:16] for name in ("digest", "pixels") for digest in accepted(manifest, "training")[name]
+    }
+    learnt = predictions["pixels"].iloc[0][:16]
+    champion = rival(ran_two, tmp_path / "other", data_digest="of another split", learnt_from=(learnt,))
+    found = evaluated_again(ran_two, tmp_path, champion=champion).load("promotion")
+    group = predictions["group"].iloc[0]
+    assert found["left_out"] == (predictions["group"] == group).sum()
+    assert not found["promoted"]
+    assert "The champion stays: it is not comparable with the new model." in found["sentence"]
+    elsewhere = rival(ran_two, tmp_path / "else", data_digest="of another split", learnt_from=("0123456789abcdef",))
+    found = evaluated_again(ran_two, tmp_path / "again", champion=elsewhere).load("promotion")
+    assert (found["promoted"], found["left_out"]) == (True, 0)
+    assert "may have seen" not in found["sentence"]
+
+
+def test_a_champion_that_cannot_be_read_makes_way_and_the_verdict_says_so(ran_two: DataCatalog, tmp_path: Path) -> None:
+    bare = onnx.load_from_string(ran_two["champion"].load())
+    del bare.metadata_props[:]
+    contents = {"InvalidProtobuf": b"no model", "carries no 'lung_tumor' metadata": bare.SerializeToString()}
+    for number, (why, content) in enumerate(contents.items()):
+        file = model_files(tmp_path / f"broken {number}")["champion"]
+        file.save(content)
+        verdict = evaluated_again(ran_two, tmp_path / f"{number}", champion=file).load("promotion")
+        assert verdict["promoted"] is True
+        assert verdict["champion"] is None
+        assert "the champion's file could not be read" in verdict["sentence"]
+        assert why in verdict["sentence"]
+
+
+def test_an_error_that_is_not_the_file_s_dethrones_nobody(
+    ran_two: DataCatalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(content: bytes) -> Predictor:
+        raise MemoryError("no memory for this model")
+
+    monkeypatch.setattr("lung_tumor.champion.Predictor", exhausted)
+    with pytest.raises(MemoryError):
+        evaluated_again(ran_two, tmp_path)
 
 
 def test_a_leak_stops_the_evaluation_before_a_slice_is_predicted(ran_two: DataCatalog) -> None:

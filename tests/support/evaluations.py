@@ -87,10 +87,19 @@ def evaluation(
             "promoted": True,
             "served": True,
             "first": True,
+            "left_out": 0,
+            "champion": None,
             "compared": {},
             "sentence": "Promoted: it is the first model.",
         },
     }
+
+
+def refused(metrics: dict[str, Any]) -> dict[str, Any]:
+    """The same of a model that is not served."""
+    champion = {"version": "9.8.6", "created": "2026-01-02T03:04:05+00:00", "source": "old slices", "digest": "cafe"}
+    verdict = {"promoted": False, "served": False, "first": False, "champion": champion}
+    return {**metrics, "promotion": metrics["promotion"] | verdict | {"sentence": "The champion stays: it is better."}}
 
 
 def point(predictions: Predictions, negative: str = "normal", *, draws: int = 50) -> dict[str, Any]:

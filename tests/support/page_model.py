@@ -21,11 +21,13 @@ from PIL import Image
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app import create_app
+from lung_tumor.carried_figures import carried_figures
 from lung_tumor.imaging import PreparationOptions
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.novelty import NoveltyRule
 from lung_tumor.operating_point import OperatingPoint
 from lung_tumor.predictor import METADATA_KEY, Predictor
+from lung_tumor.scores import SINGLE
 from tests.support.dicom_files import ct_file
 
 CLASSES = ("adenocarcinoma", "normal")
@@ -37,10 +39,13 @@ GREYS = {"suspected": 250, "uncertain": 172, "clear": 90}
 
 
 _FIGURES = {
+    **dict.fromkeys(SINGLE, 0.25),
     "accuracy": 0.867,
     "roc_auc": 0.929,
     "mcc": None,
+    "macro": {"recall": 0.7},
     "per_class": {"normal": {"recall": 0.5, "specificity": 0.893, "precision": None, "slices": 2}},
+    "confusion_matrix": [[25, 3], [1, 1]],
     "intervals": {
         "accuracy": {"low": 0.71, "high": 0.96, "draws": 1000, "undefined": 0, "reason": ""},
         "per_class.normal.recall": {"low": 0.0, "high": 1.0, "draws": 1000, "undefined": 0, "reason": ""},
@@ -48,23 +53,32 @@ _FIGURES = {
     },
     "undefined": ["Matthews correlation: one class was never predicted."],
 }
-METRICS = {
-    "test": {
-        "network": _FIGURES,
-        "trivial": {"accuracy": 0.8, "roc_auc": 0.964, "mcc": 0.1},
-        "majority": {"accuracy": 0.933, "roc_auc": 0.5, "mcc": None},
-        "slices": 30,
-        "groups": 28,
-        "groups_by_class": {"normal": 2, "adenocarcinoma": 26},
-    },
-    "cross_validation": None,
-    "operating_point": {"test": {"sensitivity": {"value": 0.93, "interval": {"low": 0.8, "high": 1.0}}}},
-    "calibration": {"before": {"calibration_error": 0.081}, "after": {"calibration_error": 0.034}},
-    "novelty": {"accepted_held_out": 0.96, "foreign": {"natural_pictures": {"pictures": 24, "refused": 23}}},
-    "evidence": {"phantom": {"pointing": 0.97, "slices": 60}},
-    "promotion": {"sentence": "It is not worse than the champion."},
+_TEST = {
+    "network": _FIGURES,
+    "trivial": {**_FIGURES, "accuracy": 0.8, "roc_auc": 0.964, "mcc": 0.1},
+    "majority": {**_FIGURES, "accuracy": 0.933, "roc_auc": 0.5, "mcc": None},
+    "trivial_reason": "",
+    "slices": 30,
+    "groups": 28,
+    "groups_by_class": {"normal": 2, "adenocarcinoma": 26},
 }
-"""Figures as the evaluation writes them, some of them undefined."""
+METRICS = carried_figures(
+    measured={"test": _TEST, "cross_validation": None},
+    operating_point={"test": {"sensitivity": {"value": 0.93, "interval": {"low": 0.8, "high": 1.0, "reason": ""}}}},
+    calibration={
+        "before": {"calibration_error": 0.081, "log_loss": 0.41},
+        "after": {"calibration_error": 0.034, "log_loss": 0.37},
+        "cross_validation": None,
+    },
+    novelty={
+        "accepted_test": 0.97,
+        "accepted_held_out": 0.96,
+        "foreign": {"natural_pictures": {"pictures": 24, "refused": 23}},
+    },
+    evidence={"kind": "exact", "phantom": {"pointing": 0.97, "slices": 60}, "deletion": None},
+    promotion={"promoted": True, "first": False, "sentence": "It is not worse than the champion."},
+)
+"""Made-up figures in the shape in which they travel, some of them undefined."""
 
 
 def page_app(classes: Sequence[str] = CLASSES, **facts: object) -> Flask:

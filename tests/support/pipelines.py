@@ -82,14 +82,18 @@ def ingestion_options(**changed: Any) -> dict[str, Any]:
         "shortcuts": ShortcutOptions(draws=100, trees=20),
         **changed,
     }
-    return {f"params:{name}" if name == "seed" else f"params:data_ingestion.{name}": options[name] for name in options}
+    given = {f"params:{name}" if name == "seed" else f"params:data_ingestion.{name}": options[name] for name in options}
+    ingestion = {name: value for name, value in options.items() if name != "seed"}
+    return {**given, "parameters": {"seed": options["seed"], "data_ingestion": ingestion}}
 
 
 def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
     """All pipelines but the search on a handful of slices of so many classes."""
+    source = tiny_source(folder, CLASSES[:classes])
     inputs = {
         **ingestion_options(seed=seed),
-        "slice_source": tiny_source(folder, CLASSES[:classes]),
+        "slice_source": source,
+        "original_files": lambda: source,
         "feature_store": FeatureStore(folder / "features.sqlite", 2**30),
         "imagenet_weights": pretrained(NETWORKS[classes]),
         "params:evaluation.comparison": ComparisonOptions(draws=100),
@@ -101,7 +105,6 @@ def run_everything(folder: Path, classes: int, seed: int = 1) -> DataCatalog:
         "params:serving.operating_point": OperatingPointOptions(),
         "params:serving.novelty": NoveltyOptions(blocks=(2,), neighbours=1),
         "params:evaluation.promotion": PromotionOptions(draws=100),
-        "parameters": {"seed": seed, "training": {"head": {"epochs": 6}}},
         "run_facts": {"commit": "c0ffee", "dvc_lock": "", "mlflow_run": ""},
         **model_files(folder),
     }

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.io import AbstractDataset, DatasetError
 
 from lung_tumor.configuration import PROJECT
@@ -16,12 +17,14 @@ from lung_tumor.configuration import PROJECT
 class RunFactsDataset(AbstractDataset[dict[str, str], dict[str, str]]):
     """Loads ``commit``, ``dvc_lock`` and ``mlflow_run`` of the present run; each is empty where there is none.
 
-    ``commit`` ends in ``+`` where tracked files differ from it. ``dvc_lock`` is the SHA-256 of ``dvc.lock``.
+    ``commit`` ends in ``+`` where tracked files differ from it. ``dvc_lock`` is the MD5 under which ``dvc.lock`` names the file
+    ``model``, and DVC's cache keeps it; empty unless that is the file at hand.
 
     Example in YAML::
 
         run_facts:
           type: lung_tumor.datasets.run_facts.RunFactsDataset
+          model: data/06_models/candidate.onnx
 
     Example in Python::
 
@@ -29,14 +32,14 @@ class RunFactsDataset(AbstractDataset[dict[str, str], dict[str, str]]):
         ['commit', 'dvc_lock', 'mlflow_run']
     """
 
-    def __init__(self, *, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, *, model: str = "", metadata: dict[str, Any] | None = None) -> None:
+        self._model = model
         self.metadata = metadata
 
     def load(self) -> dict[str, str]:
         """Ask git, DVC's lock file and MLflow."""
-        lock = PROJECT / "dvc.lock"
-        digest = hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else ""
-        return {"commit": _commit(PROJECT), "dvc_lock": digest, "mlflow_run": _mlflow_run()}
+        locked = _locked(PROJECT, self._model)
+        return {"commit": _commit(PROJECT), "dvc_lock": locked, "mlflow_run": _mlflow_run()}
 
     def save(self, data: dict[str, str]) -> None:
         """Refuse: facts are not ours to make."""
@@ -44,6 +47,17 @@ class RunFactsDataset(AbstractDataset[dict[str, str], dict[str, str]]):
 
     def _describe(self) -> dict[str, Any]:
         return {}
+
+
+def _locked(project: Path, model: str) -> str:
+    """What ``dvc.lock`` calls the model, if it is the model that lies there."""
+    lock, file = project / "dvc.lock", project / model
+    if not model or not lock.is_file() or not file.is_file():
+        return ""
+    stages = (yaml.safe_load(lock.read_text(encoding="utf-8")) or {}).get("stages", {}).values()
+    named = {out["path"]: str(out.get("md5", "")) for stage in stages for out in stage.get("outs", ())}
+    found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
+    return found if named.get(model) == found else ""
 
 
 def _commit(project: Path) -> str:

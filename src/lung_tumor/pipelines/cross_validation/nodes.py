@@ -105,6 +105,7 @@ def measure_out_of_fold(
             classes,
             comparison,
             seed,
+            audit["shortcuts"][stronger]["reason"],
         ),
         "folds": folds,
         "pictures": len(predictions),

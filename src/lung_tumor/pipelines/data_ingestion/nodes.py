@@ -17,11 +17,12 @@ from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.duplicates import DuplicateOptions, View
 from lung_tumor.embedding import EmbeddingOptions, embed
 from lung_tumor.groups import GroupOptions, join_groups, origins_of_groups
-from lung_tumor.imaging import PreparationOptions, decode, prepare, prepare_and_place
+from lung_tumor.imaging import PreparationOptions, decode, prepare_and_place
 from lung_tumor.lesions import Outline, outline
 from lung_tumor.manifest import accepted
+from lung_tumor.options import plain
 from lung_tumor.pairs import distinct_files, find_pairs, open_pictures
-from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.prepared import Partitions, prepare_file, read_slices
 from lung_tumor.shortcuts import ShortcutOptions
 from lung_tumor.sources import SliceSource
 from lung_tumor.splits import SplitOptions
@@ -69,8 +70,7 @@ def prepare_slices(
     files = {file.path: file for file in source.files}
 
     def prepared(path: str) -> Image.Image:
-        decoded = decode(files[path].read_bytes(), options.dicom_window)
-        return Image.fromarray(prepare(decoded.pixels, options, decoded.strokes))
+        return Image.fromarray(prepare_file(files[path].read_bytes(), options))
 
     rows = accepted(manifest)
     return {digest: partial(prepared, path) for digest, path in zip(rows["pixels"], rows["path"], strict=True)}
@@ -140,8 +140,12 @@ def describe_source(
     facts: dict[str, Any],
     scores: pd.DataFrame,
     options: PreparationOptions,
+    parameters: dict[str, Any],
 ) -> dict[str, Any]:
-    """Facts about the source that everything made from it must carry; written after all that later pipelines read."""
+    """Facts about the source that everything made from it must carry; written after all that later pipelines read.
+
+    ``options`` among them are those of this ingestion and its seed, whatever a later run is given.
+    """
     return {
         "source": source.name,
         "synthetic": facts["synthetic"],
@@ -155,6 +159,7 @@ def describe_source(
         "manifest_digest": manifest_digest(manifest, pairs),
         "audit_digest": audit_digest(facts, scores),
         "preparation": options.to_dict(),
+        "options": {"seed": parameters["seed"], "data_ingestion": plain(parameters["data_ingestion"])},
     }
 
 

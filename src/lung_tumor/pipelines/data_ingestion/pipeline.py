@@ -107,6 +107,7 @@ def _prepare() -> list[Node]:
                 "audit",
                 "shortcut_scores",
                 PREPARATION,
+                "parameters",
             ],
             outputs="provenance",
             name="describe_source",

@@ -103,13 +103,18 @@ def compare_with_shortcuts(
         classes,
         options,
         seed,
+        audit["shortcuts"][_stronger(audit)]["reason"],
     )
 
 
+def _stronger(audit: dict[str, Any]) -> str:
+    """Of numbers before and after preparation, those that know more."""
+    return max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
+
+
 def _without_anatomy(predictions: pd.DataFrame, scores_without_anatomy: pd.DataFrame, audit: dict[str, Any]) -> Any:
-    stronger = max(("before", "after"), key=lambda name: audit["shortcuts"][name]["auc"] or 0.0)
     beside = predictions[["pixels"]].merge(scores_without_anatomy, on="pixels", how="left", validate="one_to_one")
-    return beside[[f"{stronger}_{name}" for name in classes_of(predictions)]].to_numpy()
+    return beside[[f"{_stronger(audit)}_{name}" for name in classes_of(predictions)]].to_numpy()
 
 
 def measure_both(
@@ -140,6 +145,7 @@ def measure_both(
             shares,
             options.draws,
             seed,
+            audit["shortcuts"][_stronger(audit)]["reason"],
         )
 
     return {

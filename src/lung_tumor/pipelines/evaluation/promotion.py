@@ -3,105 +3,115 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
+import onnx
 import pandas as pd
+from kedro.io import DatasetError
 
 from lung_tumor import promotion
-from lung_tumor.consistency import digest_of
-from lung_tumor.errors import StaleError
+from lung_tumor.carried_figures import carried_figures
+from lung_tumor.champion import caution, describe, incomparable, negative_of, open_champion
+from lung_tumor.consistency import digest_of, groups_learnt_from
+from lung_tumor.errors import LungTumorError, SliceError, StaleError
+from lung_tumor.imaging import Pixels, PreparationOptions
 from lung_tumor.judging import predict_all
 from lung_tumor.metadata import ModelMetadata
-from lung_tumor.onnx_metadata import model_identity, with_verdict
-from lung_tumor.operating_point import OperatingPoint
+from lung_tumor.onnx_metadata import model_identity, read_metadata, with_verdict
 from lung_tumor.pipelines.evaluation.predictions import classes_of, labels_of, probabilities_of
 from lung_tumor.predictor import Predictor
-from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.prepared import Partitions, prepare_file, read_slices
 from lung_tumor.promotion import HeldOut, Lineage, PromotionOptions, Said
+from lung_tumor.sources import SliceSource
+
+logger = logging.getLogger(__name__)
+
+Originals = Callable[[], SliceSource]
+"""Opens the source that the slices were prepared from."""
 
 
 def judge_promotion(
     candidate: bytes,
     champion: bytes | None,
     predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
     slices: Partitions,
+    originals: Originals,
     options: PromotionOptions,
     seed: int,
 ) -> dict[str, Any]:
-    """The candidate against the champion, on the same test pictures.
+    """The candidate against the champion, on the test pictures that neither learnt from.
 
     Returns:
-        As :func:`lung_tumor.promotion.judge` gives it, with ``model``, the identity of the candidate, and the digests of both
+        As :func:`lung_tumor.promotion.judge` gives it, with ``model``, the identity of the candidate; ``champion``, which
+        model was served before (:func:`lung_tumor.champion.describe`; None where none could be); and the digests of both
         files.
     """
-    ours, theirs = Predictor(candidate).metadata, _opened(champion)
+    ours = Predictor(candidate).metadata
+    theirs, unusable = (None, "") if champion is None else open_champion(champion)
+    identity, lineage = model_identity(candidate), Lineage(**theirs.metadata.lineage) if theirs else Lineage()
     held_out, said = _held_out(predictions, ours), Said(probabilities_of(predictions), _threshold(ours))
-    identity = model_identity(candidate)
-    lineage = Lineage(**theirs.metadata.lineage) if theirs else Lineage()
-    if champion is not None and theirs and model_identity(champion) == identity:
+    if champion is None or theirs is None:
+        verdict = promotion.judge(held_out, said, None, lineage, options, seed, unusable)
+    elif model_identity(champion) == identity:
         verdict = promotion.evaluate_again(held_out, said, lineage, options)
-    elif theirs and ours.synthetic and not theirs.metadata.synthetic:
-        reason = "it learnt from real slices, the new model from synthetic ones; to replace it, remove its file"
-        verdict = promotion.stay(lineage, reason)
+    elif ours.synthetic and not theirs.metadata.synthetic:
+        verdict = promotion.stay(lineage, "it learnt from real slices, the new model from synthetic ones")
+    elif reason := incomparable(ours, theirs.metadata):
+        verdict = promotion.judge(held_out, said, None, lineage, options, seed, reason)
     else:
-        incomparable = "" if champion is None else _incomparable(ours, theirs)
-        old = None
-        if theirs and not incomparable:
-            given = predict_all(theirs, read_slices(slices, predictions), len(predictions), "Champion")
-            old = Said(given, _threshold(theirs.metadata))
-        verdict = promotion.judge(held_out, said, old, lineage, options, seed, incomparable)
-        if theirs and old:
-            caution = _caution(ours, theirs.metadata, held_out, promoted=verdict["promoted"])
-            verdict["sentence"] = f"{verdict['sentence']} {caution}".strip()
+        try:
+            shown = _as_it_wants(
+                theirs.metadata.preparation, ours.preparation, predictions, manifest, slices, originals
+            )
+            old = Said(predict_all(theirs, shown, len(predictions), "Champion"), _threshold(theirs.metadata))
+        except (DatasetError, LungTumorError, OSError) as error:
+            if theirs.metadata.preparation == ours.preparation:
+                raise
+            # Not what the error says: it may name folders of this machine.
+            logger.warning("the champion cannot be compared: %s", error)
+            reason = f"it wants its slices prepared otherwise, and their files cannot be read ({type(error).__name__})"
+            verdict = promotion.stay(lineage, reason)
+        else:
+            learnt = groups_learnt_from(manifest, theirs.metadata.learnt_from)
+            verdict = promotion.judge(held_out, said, old, lineage, options, seed, learnt=learnt)
+            told = caution(ours, theirs.metadata, held_out, promoted=verdict["promoted"])
+            verdict["sentence"] = f"{verdict['sentence']} {told}".strip()
     return verdict | {
         "model": identity,
+        "champion": describe(theirs, champion) if theirs and champion else None,
         "candidate_digest": _digest(candidate),
         "champion_digest": _digest(champion),
     }
 
 
-def _incomparable(ours: ModelMetadata, theirs: Predictor | None) -> str:
-    """Why a champion cannot be compared, empty if it can."""
-    if theirs is None:
-        return "the champion's file cannot be used"
-    old = theirs.metadata
-    for name in ("classes", "preparation"):
-        if getattr(ours, name) != getattr(old, name):
-            return f"the champion was made for another {name}"
-    if _negative(ours) != _negative(old):
-        return "another class means no disease to the champion"
-    if old.synthetic and not ours.synthetic:
-        return "the champion learnt from synthetic slices, this model from real ones"
-    return ""
+def _as_it_wants(
+    wanted: PreparationOptions,
+    prepared: PreparationOptions,
+    predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
+    slices: Partitions,
+    originals: Originals,
+) -> Iterator[Pixels]:
+    """The test pictures as the champion learnt to read them: those at hand, or their files prepared anew.
 
+    Raises:
+        SliceError: a file is gone, or no longer that of the manifest.
+    """
+    if wanted == prepared:
+        return read_slices(slices, predictions)
+    files = {file.path: file for file in originals().files}
+    digests = manifest.set_index("path")["digest"]
 
-def _caution(ours: ModelMetadata, old: ModelMetadata, held_out: HeldOut, *, promoted: bool) -> str:
-    """What to know about a comparison, empty if nothing."""
-    if ours.data_digest != old.data_digest:
-        told = (
-            "The data have changed since the champion was made: it learnt from another training split, so that it may have "
-            "seen some of these test slices and look better than it is."
-        )
-        way_out = " To serve the new model all the same, remove the champion's file and evaluate again."
-        return told if promoted else told + way_out
-    if Lineage(**old.lineage).test_digest not in ("", held_out.digest):
-        return "The champion was promoted on other test slices than these; here both are judged on the present ones."
-    return ""
+    def opened(path: str) -> Pixels:
+        content = files[path].read_bytes() if path in files else b""
+        if hashlib.sha256(content).hexdigest() != digests[path]:
+            raise SliceError(f"{path} is not the file any more that these slices were prepared from")
+        return prepare_file(content, wanted)
 
-
-def _opened(champion: bytes | None) -> Predictor | None:
-    """The champion, if it is one that can be served."""
-    if champion is None:
-        return None
-    try:
-        found = Predictor(champion)
-        size = found.metadata.preparation.size
-        found.judge(np.zeros((1, size, size), np.uint8))
-    # Whatever is wrong with the old file, the new model must not wait for it to be mended.
-    except Exception:  # noqa: BLE001
-        return None
-    return found if found.metadata.operating_point and found.metadata.novelty else None
+    return map(opened, predictions["path"])
 
 
 def _held_out(predictions: pd.DataFrame, metadata: ModelMetadata) -> HeldOut:
@@ -110,24 +120,15 @@ def _held_out(predictions: pd.DataFrame, metadata: ModelMetadata) -> HeldOut:
         labels_of(predictions),
         predictions["group"].tolist(),
         classes_of(predictions),
-        _negative(metadata),
+        negative_of(metadata),
         digest_of("|".join(row) for row in rows),
     )
 
 
 def _threshold(metadata: ModelMetadata) -> float:
-    return _point(metadata).threshold
-
-
-def _negative(metadata: ModelMetadata) -> str:
-    return _point(metadata).negative
-
-
-def _point(metadata: ModelMetadata) -> OperatingPoint:
-    """The operating point, which every model that can be served has."""
     if metadata.operating_point is None:
         raise ValueError("the candidate carries no operating point; run `kedro run --pipeline=serving`")
-    return metadata.operating_point
+    return metadata.operating_point.threshold
 
 
 def _digest(content: bytes | None) -> str | None:
@@ -135,7 +136,14 @@ def _digest(content: bytes | None) -> str | None:
 
 
 def choose_served(
-    candidate: bytes, champion: bytes | None, verdict: dict[str, Any], measured: dict[str, Any]
+    candidate: bytes,
+    champion: bytes | None,
+    verdict: dict[str, Any],
+    measured: dict[str, Any],
+    operating_point: dict[str, Any],
+    calibration: dict[str, Any],
+    novelty: dict[str, Any],
+    evidence: dict[str, Any],
 ) -> tuple[bytes, dict[str, Any]]:
     """The model that is served from now on, and the verdict that says so, to be written after it.
 
@@ -151,8 +159,12 @@ def choose_served(
             raise StaleError(
                 f"the {name}'s file was changed while it was judged; run `kedro run --pipeline=evaluation` again"
             )
-    if verdict["promoted"] or champion is None:
-        return with_verdict(candidate, measured["test"], verdict["lineage"]), verdict
-    if verdict["served"]:
-        return with_verdict(champion, measured["test"], verdict["lineage"]), verdict
-    return champion, verdict
+    if champion is not None and not verdict["served"]:
+        return champion, verdict
+    became = verdict
+    if champion is not None and not verdict["promoted"]:
+        # How it became the champion is worth more than that it was evaluated again.
+        became = read_metadata(onnx.load_from_string(champion)).metrics.get("promotion", verdict)
+    figures = carried_figures(measured, operating_point, calibration, novelty, evidence, became)
+    served = candidate if verdict["promoted"] or champion is None else champion
+    return with_verdict(served, figures, verdict["lineage"]), verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lung_tumor.evaluation_figures import Predictions
 from lung_tumor.pipelines.evaluation.predictions import classes_of, labels_of, probabilities_of
 from lung_tumor.predictor import Predictor
 from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.promotion import PromotionOptions
 from lung_tumor.shortcuts import ComparisonOptions
 
 Evidence = npt.NDArray[np.float32]
@@ -163,15 +164,19 @@ def write_model_card(
     metrics: dict[str, Any],
     audit: dict[str, Any],
     candidate: Predictor,
-    parameters: dict[str, Any],
+    serving: dict[str, Any],
+    comparison: ComparisonOptions,
+    promotion: PromotionOptions,
+    seed: int,
     run: dict[str, str],
 ) -> tuple[str, str]:
-    """The model card as Markdown and as a page."""
+    """The model card as Markdown and as a page; options are those that were used, not those that this run was given."""
+    judged_by = {"comparison": asdict(comparison), "promotion": asdict(promotion), "seed": seed}
     metadata = candidate.metadata
     reproduce = {
         "training": metrics["training"]["run"],
         "evaluation": run,
-        "parameters": _flat(parameters),
+        "parameters": _flat({**_used(metrics["training"]), **_used(serving), "evaluation": judged_by}),
         "data_digest": metadata.data_digest,
         "model_digest": metadata.model_digest,
         "weights_digest": metadata.weights_digest,
@@ -182,14 +187,16 @@ def write_model_card(
     return model_card.to_markdown(facts), model_card.to_html(facts)
 
 
+def _used(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options of a training or serving; models of earlier versions do not have them."""
+    options: Mapping[str, Any] = facts.get("options", {})
+    return options
+
+
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Options under dotted names; the source is told elsewhere, without what its address may hold."""
+    """Options under dotted names."""
     flat: dict[str, Any] = {}
-    for name, given in nested.items():
-        # Kedro has made dataclasses of typed options by now.
-        value = asdict(given) if is_dataclass(given) and not isinstance(given, type) else given
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif f"{prefix}{name}" != "source":
-            flat[f"{prefix}{name}"] = value
+    for name, value in nested.items():
+        # An empty mapping is a choice too.
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
     return flat

@@ -16,10 +16,19 @@ from lung_tumor.feature_store import FeatureStore
 from lung_tumor.frozen_pass import has_int8_ranges
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.network import every_cut
+from lung_tumor.operating_point import OperatingPointOptions, negative_class
 from lung_tumor.pipelines.cohorts import gather
 from lung_tumor.prepared import Partitions
 
 logger = logging.getLogger(__name__)
+
+
+def check_negative_class(provenance: dict[str, Any], options: OperatingPointOptions) -> None:
+    """Stop before the first slow step where no class is the one that means that nothing is suspected.
+
+    Here and not where the network is built: DVC would train anew whenever another option of serving changes.
+    """
+    negative_class(provenance["classes"], options.negative)
 
 
 def remember_features(

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from lung_tumor.pipelines.cohorts import check_leaks
-from lung_tumor.pipelines.features.nodes import remember_features, summarise_store
+from lung_tumor.pipelines.features.nodes import check_negative_class, remember_features, summarise_store
 
 
 def create_pipeline() -> Pipeline:
@@ -11,6 +11,12 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             check_leaks(),
+            Node(
+                check_negative_class,
+                inputs=["provenance", "params:serving.operating_point"],
+                outputs=None,
+                name="check_negative_class",
+            ),
             Node(
                 remember_features,
                 inputs=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -28,13 +29,14 @@ def assemble_candidate(
     point: OperatingPointOptions,
     novel: NoveltyOptions,
 ) -> tuple[bytes, dict[str, Any]]:
-    """The whole model that could be served, and how it came about."""
+    """The whole model that could be served, and how it came about, by which ``options``."""
     require_same_origin(classifier.metadata, provenance)
     require_own_training(classifier.metadata, training)
     require_unseen(classifier.metadata, manifest)
     classes = classifier.metadata.classes
     learnt, validation = (_pictures(manifest, split, slices, classes) for split in (TRAINING, VALIDATION))
-    return candidate.assemble(classifier, learnt, validation, tensors, point, novel)
+    content, facts = candidate.assemble(classifier, learnt, validation, tensors, point, novel)
+    return content, facts | {"options": {"serving": {"operating_point": asdict(point), "novelty": asdict(novel)}}}
 
 
 def _pictures(manifest: pd.DataFrame, split: str, slices: Partitions, classes: tuple[str, ...]) -> Pictures:

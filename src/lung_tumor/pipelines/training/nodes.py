@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from lung_tumor import agreement, figures, training
 from lung_tumor.checkpoint import History
 from lung_tumor.classifier import Classifier
 from lung_tumor.computation import Computation
-from lung_tumor.consistency import require_same_origin, training_digest
+from lung_tumor.consistency import learnt_digests, require_same_origin, training_digest
 from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
+from lung_tumor.network import network_options
 from lung_tumor.pipelines.cohorts import gather
 from lung_tumor.prepared import Partitions, read_slices
 
@@ -44,7 +46,8 @@ def train_classifier(
     Returns:
         The classifier, its history, and the facts of its training: ``features``, ``fine_tuning`` (None where no block
         trains) and ``agreement`` of remembered activations with the network in float32; ``model_digest``, of which
-        weights they tell; ``recipe``, how these were fitted; ``run``, by which commit and run.
+        weights they tell; ``recipe``, how these were fitted; ``options``, all that led to them, as they were when used;
+        ``run``, by which commit and run.
     """
     require_same_origin(classifier.metadata, provenance)
     recipe = training.recipe_digest(classifier, features, head, fine_tuning, seed)
@@ -76,9 +79,20 @@ def train_classifier(
         ),
     }
     trained = training.with_training_facts(
-        classifier, len(accepted(manifest, TRAINING)), training_digest(manifest), provenance["warnings"]
+        classifier,
+        len(accepted(manifest, TRAINING)),
+        training_digest(manifest),
+        provenance["warnings"],
+        learnt_digests(manifest),
     )
     facts |= {"model_digest": trained.metadata.model_digest, "recipe": recipe}
+    facts["options"] = {
+        # Slices that an earlier version prepared do not say by which.
+        **provenance.get("options", {}),
+        "model_prep": {"network": asdict(network_options(classifier.model))},
+        "features": {name: features[name] for name in ("computation", "augmentation", "seed")},
+        "training": {"head": asdict(head), "fine_tuning": asdict(fine_tuning), "seed": seed},
+    }
     facts["run"] = {name: run[name] for name in ("commit", "mlflow_run")}
     return trained, fitted.history, facts
 
