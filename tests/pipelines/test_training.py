@@ -13,6 +13,7 @@ from lung_tumor.consistency import digest_of, manifest_digest
 from lung_tumor.errors import LeakError, SliceError, StaleError
 from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
 from lung_tumor.pipelines import cross_validation, serving, training
+from lung_tumor.tail_learner import TailLearner
 from tests.support.pipelines import NETWORKS, run, told_int8
 
 
@@ -72,6 +73,35 @@ def test_the_facts_of_training_say_what_it_read_and_what_fine_tuning_was_worth(r
 def retrain(catalog: DataCatalog, **changed: Any) -> DataCatalog:
     pipeline = training.create_pipeline()
     return run(pipeline, {**{name: catalog.load(name) for name in pipeline.inputs()}, **changed})
+
+
+def test_a_run_that_is_cut_off_between_fitting_and_saving_is_not_fitted_again(
+    run_of: Callable[[int], DataCatalog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = run_of(3)
+    model = catalog.load("untrained_classifier").model
+    before, steps, step = model.get_weights(), [0], TailLearner.step
+
+    def counted(*given: Any) -> tuple[float, float]:
+        steps[0] += 1
+        return step(*given)
+
+    def cut_off(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TailLearner, "step", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(training.nodes.training, "judge_fine_tuning", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(catalog)
+    taken = steps[0]
+    assert taken > 0
+    model.set_weights(before)
+    again = retrain(catalog)
+    assert steps[0] == taken
+    assert {row["phase"] for row in again.load("history")} == {0.0, 1.0}
+    left = catalog.load("feature_store").path.parent.glob("fine_tuning*")
+    assert list(left) == [], "once all is saved it is of no use"
 
 
 def test_a_leak_stops_training_before_a_feature_is_computed(ran_two: DataCatalog) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def train_classifier(
         fine_tuning,
         seed,
         precision=Computation(**features["computation"]).trains_in,
-        checkpoint=store.path.with_name("fine_tuning.npz"),
+        checkpoint=_checkpoint(store),
+        # Until all is saved: forget_checkpoint() removes it.
+        keep_checkpoint=True,
     )
     labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]
     weights = class_weights(labels) if head.class_weights == "balanced" else {}
@@ -83,9 +86,18 @@ def train_classifier(
     return trained, fitted.history, facts
 
 
+def forget_checkpoint(store: FeatureStore, facts: dict[str, Any]) -> None:  # noqa: ARG001
+    """Remove what fine-tuning left, a hundred megabytes, once the ``facts`` of the training are saved, and so all of it."""
+    _checkpoint(store).unlink(missing_ok=True)
+
+
 def draw_history(history: History, provenance: dict[str, Any]) -> Figure:
     """Loss and accuracy over the epochs."""
     return figures.history(history, synthetic=provenance["synthetic"], caution=provenance["few_groups"])
+
+
+def _checkpoint(store: FeatureStore) -> Path:
+    return store.path.with_name("fine_tuning.npz")
 
 
 def _spread(pictures: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
