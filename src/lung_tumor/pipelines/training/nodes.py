@@ -19,7 +19,7 @@ from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.pipelines.cohorts import gather
-from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.prepared import Partitions, slice_openers
 
 CHECKS = 200
 """Most validation slices on which decisions from remembered activations are compared with those of the whole network."""
@@ -49,6 +49,7 @@ def train_classifier(
     """
     require_same_origin(classifier.metadata, provenance)
     recipe = training.recipe_digest(classifier, features, head, fine_tuning, seed)
+    computation = Computation(**features["computation"])
     rows = accepted(manifest, TRAINING, VALIDATION)
     cohort = gather(rows, slices, classifier, features, store, augmented=(TRAINING,))
     cohort.remembered.compute("Frozen VGG16 pass")
@@ -61,7 +62,7 @@ def train_classifier(
         head,
         fine_tuning,
         seed,
-        precision=Computation(**features["computation"]).trains_in,
+        precision=computation.trains_in,
         checkpoint=_checkpoint(store),
         # Until all is saved: forget_checkpoint() removes it.
         keep_checkpoint=True,
@@ -74,8 +75,12 @@ def train_classifier(
         "fine_tuning": training.judge_fine_tuning(
             fitted, labels, groups, weights, classifier.metadata.classes, DRAWS, seed
         ),
-        "agreement": agreement.with_whole_network(
-            classifier.model, read_slices(slices, rows.iloc[checked]), fitted.predict(checked)
+        "agreement": agreement.check(
+            classifier.model,
+            slice_openers(slices, rows.iloc[checked]),
+            computation,
+            lambda: fitted.predict(checked),
+            store,
         ),
     }
     trained = training.with_training_facts(
