@@ -79,7 +79,7 @@ def test_decisions_in_bfloat16_are_checked_on_some_validation_slices_which_are_c
 ) -> None:
     monkeypatch.setattr(training.nodes, "CHECKS", 3)
     assert len(digests(ran_two, VALIDATION)) > 3
-    short = dict.fromkeys(("computation", "views_computation"), {"engine": "keras", "precision": "bfloat16"})
+    short = {name: {"engine": "keras", "precision": "bfloat16"} for name in ("computation", "views_computation")}
     catalog = retrain(ran_two, features=ran_two.load("features") | short)
     found = catalog.load("training_facts")["agreement"]
     assert (found["slices"], found["share"]) == (3, 1.0)

@@ -125,6 +125,17 @@ def test_a_search_is_repeated_from_memory_until_slices_options_or_seed_change(tu
     assert computed() == 0
 
 
+def test_scores_of_heads_that_learnt_from_more_pictures_are_not_believed(tune: Tune, tmp_path: Path) -> None:
+    """Where fine-tuning is searched too every trial sets a fold aside."""
+    memory, steady = TrialMemory(tmp_path / "trials.jsonl"), FittingOptions(patience=None)
+    for depths in ((5,), (5, 4)):
+        landscape = Landscape()
+        space = TuningOptions(trials=2, frozen_blocks=depths)
+        changed = {"params:training.head": steady, "params:tuning.search": space}
+        result = tune(landscape, trial_memory=memory.of(""), **changed).load("search_result")
+        assert result.default.configuration in landscape.asked
+
+
 def test_a_classifier_built_for_other_slices_stops_the_search(tune: Tune, ran_two: DataCatalog) -> None:
     provenance = ran_two.load("provenance") | {"source": "elsewhere"}
     with pytest.raises(StaleError, match="kedro run --pipeline=model_prep"):

@@ -26,7 +26,7 @@ from lung_tumor.pipelines.tuning.tracking import TrialRuns
 from lung_tumor.prepared import Partitions
 from lung_tumor.training import Probabilities
 from lung_tumor.tuning import Evaluate, SearchResult, search
-from lung_tumor.tuning_evaluation import evaluator, searched_cuts
+from lung_tumor.tuning_evaluation import evaluator, searched_cuts, sets_aside_in_search
 from lung_tumor.tuning_memory import Configuration, TrialMemory
 from lung_tumor.tuning_options import TuningOptions
 from lung_tumor.weights import Tensors
@@ -61,6 +61,7 @@ def search_configuration(
         ["|".join(row) for row in rows[["pixels", "label", "group", "fold", "preparation"]].astype(str).to_numpy()]
         + [f"{asdict(head)} {asdict(fine_tuning)} {features} seed {seed}"]
         + [f"weights {classifier.metadata.weights_digest}", code_digest()]
+        + [f"stopping {sets_aside_in_search(options, present, head)}"]
     )
     tags = {"synthetic": str(provenance["synthetic"]).lower(), "slices_from": provenance["source"]}
     with TrialRuns(tags) as runs:
@@ -116,12 +117,13 @@ def make_evaluator(
             precision=Computation(**features["computation"]).trains_in,
             checkpoint=_checkpoint(store),
         )
-        for fold, _, probabilities in judged:
-            yield fold, probabilities
+        for part in judged:
+            yield part.fold, part.probabilities
 
     wide = network_of(NetworkOptions(feature_blocks=tuple({cut.block for cut in cuts})))
     cohort = cohort_of(wide, max(default.views, *options.views), cuts).in_memory()
-    return evaluator(cohort, len(classifier.metadata.classes), head, fine_tuned, seed)
+    aside = sets_aside_in_search(options, default.network, head)
+    return evaluator(cohort, len(classifier.metadata.classes), head, fine_tuned, seed, stopping=aside)
 
 
 def code_digest(folder: Path = Path(lung_tumor.__file__).parent) -> str:
