@@ -187,7 +187,7 @@ def test_training_is_told_in_words() -> None:
     assert "equal on 100.0 % of 4 validation slices (largest difference of a probability 0.0003)." in told[1]
     assert told[2] == "No block of VGG16 was fine-tuned; the head alone learnt."
     by_keras = TRAINING | {"agreement": NOTHING_TO_COMPARE}
-    assert words.training(by_keras)[1].endswith("in the same way, by Keras in float32: there was nothing to compare.")
+    assert words.training(by_keras)[1].endswith("in the same way, by Keras in float32: nothing is there to compare.")
     features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
     told = words.training({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
     assert (

@@ -283,8 +283,14 @@ def test_the_table_gives_a_score_to_complete_trials_alone(result: SearchResult) 
     assert rows.loc[0, "feature_blocks"] == "[4]"
 
 
+SEARCHED_WITH: dict[str, Any] = {
+    "training": {"head": {"epochs": 7, "learning_rate": 0.5, "patience": None}, "fine_tuning": {"epochs": 8}},
+    "features": {"computation": {"engine": "mnn"}, "augmentation": {"views": 99, "noise": 1.5}},
+}
+
+
 def test_the_parameters_file_gives_back_the_best_configuration(result: SearchResult) -> None:
-    text = parameters_file(result, "data/best.yml", seed=5, source="folder slices")
+    text = parameters_file(result, "data/best.yml", SEARCHED_WITH, seed=5, source="folder slices")
     run = yaml.safe_load(text)["run"]
     params: dict[str, Any] = run["params"]
     fitting = FittingOptions(**params["training"]["head"])
@@ -292,6 +298,12 @@ def test_the_parameters_file_gives_back_the_best_configuration(result: SearchRes
     assert Configuration(NetworkOptions(**params["model_prep"]["network"]), fitting.learning_rate, views) == (
         result.best.configuration
     )
+    assert (fitting.epochs, fitting.patience) == (7, None)
+    assert params["training"]["fine_tuning"] == {"epochs": 8}
+    assert params["features"] == {
+        "computation": {"engine": "mnn"},
+        "augmentation": {"views": result.best.configuration.views, "noise": 1.5},
+    }
     assert params["seed"] == 5
     # All that depend on the configuration: evaluation takes no candidate and no folds of another.
     others = ("__default__", "data_ingestion", "tuning")
@@ -301,7 +313,7 @@ def test_the_parameters_file_gives_back_the_best_configuration(result: SearchRes
 
 
 def test_a_source_of_several_lines_stays_a_comment(result: SearchResult) -> None:
-    text = parameters_file(result, "data/best.yml", seed=5, source="a\nrun: {params: {seed: 6}}")
+    text = parameters_file(result, "data/best.yml", SEARCHED_WITH, seed=5, source="a\nrun: {params: {seed: 6}}")
     assert yaml.safe_load(text)["run"]["params"]["seed"] == 5
 
 

@@ -250,7 +250,7 @@ def training(facts: Facts) -> list[str]:
 def _agreement(agreement: Facts) -> str:
     """Whether decisions are those of the whole network in float32."""
     if not agreement["slices"]:
-        return "The whole network computes these activations in the same way, by Keras in float32: there was nothing to compare."
+        return "The whole network computes these activations in the same way, by Keras in float32: nothing is there to compare."
     return (
         f"Decisions from these activations and from the whole network in float32 are equal on "
         f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "

@@ -14,7 +14,7 @@ import lung_tumor
 from lung_tumor import __version__, network, tuning_figures, tuning_report
 from lung_tumor.classifier import Classifier
 from lung_tumor.cohort import Cohort
-from lung_tumor.computation import Computation
+from lung_tumor.computation import Computation, ComputationOptions
 from lung_tumor.consistency import digest_of, require_same_origin
 from lung_tumor.cross_validation import Fold, cross_validate, forget
 from lung_tumor.feature_store import FeatureStore
@@ -137,9 +137,24 @@ def summarise_search(result: SearchResult, provenance: dict[str, Any]) -> dict[s
     return tuning_report.summarise(result, source=provenance["source"], synthetic=provenance["synthetic"])
 
 
-def write_best_parameters(result: SearchResult, provenance: dict[str, Any], seed: int) -> str:
-    """The best configuration for ``kedro run --config``."""
-    return tuning_report.parameters_file(result, BEST_PARAMETERS, seed, source=provenance["source"])
+def write_best_parameters(
+    result: SearchResult,
+    provenance: dict[str, Any],
+    features: dict[str, Any],
+    computation: ComputationOptions,
+    head: FittingOptions,
+    fine_tuning: FittingOptions,
+    seed: int,
+) -> str:
+    """The best configuration for ``kedro run --config``, with all that it was found under.
+
+    The computation is written as it was asked for: what this machine made of it may be nothing for the next.
+    """
+    searched_with = {
+        "training": {"head": asdict(head), "fine_tuning": asdict(fine_tuning)},
+        "features": {"computation": asdict(computation), "augmentation": features["augmentation"]},
+    }
+    return tuning_report.parameters_file(result, BEST_PARAMETERS, searched_with, seed, source=provenance["source"])
 
 
 def draw_search_history(result: SearchResult, provenance: dict[str, Any]) -> Figure:
