@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lung_tumor import evaluation_words as words
+from lung_tumor.agreement import NOTHING_TO_COMPARE
 from tests.support.data_sets import facts_of, small
 from tests.support.evaluations import COMPARISON, evaluation, predicted, refused
 from tests.support.training_facts import TRAINING
@@ -209,7 +210,10 @@ def test_the_calibration_error_stands_beside_that_of_a_calibrated_network_by_cha
 def test_training_is_told_in_words() -> None:
     told = words.training(TRAINING)
     assert "passed once for each of 18 slices, computed in float32 by MNN (Winograd convolutions)." in told[0]
+    assert "equal on 100.0 % of 4 validation slices (largest difference of a probability 0.0003)." in told[1]
     assert told[2] == "No block of VGG16 was fine-tuned; the head alone learnt."
+    by_keras = TRAINING | {"agreement": NOTHING_TO_COMPARE}
+    assert words.training(by_keras)[1].endswith("in the same way, by Keras in float32: nothing is there to compare.")
     features = TRAINING["features"] | {"augmentation": {"views": 2}, "slices": 42, "pictures": 18}
     told = words.training({**TRAINING, "features": features, "fine_tuning": {"sentence": "It did harm."}})
     assert (

@@ -41,7 +41,7 @@ OPPOSITE = LabelledActivations(SEPARABLE.values, 1 - SEPARABLE.labels)
 
 
 def run(
-    learner: HeadLearner, training: LabelledActivations, validation: LabelledActivations, **options: object
+    learner: HeadLearner, training: LabelledActivations, validation: LabelledActivations | None, **options: object
 ) -> History:
     settings = FittingOptions(**{"epochs": EPOCHS, "batch_size": 16, "learning_rate": 0.1, **options})  # type: ignore[arg-type]
     return fit(learner, training, validation, settings, seed=1, title=None)
@@ -146,6 +146,18 @@ def test_without_patience_all_epochs_are_fitted_and_the_last_is_kept() -> None:
     assert [row["kept"] for row in rows] == [0.0, 0.0, 0.0, 1.0]
     assert loss_of(learner, OPPOSITE) == pytest.approx(rows[-1]["val_loss"], rel=1e-5)
     assert rows[-1]["val_loss"] > rows[0]["val_loss"]
+
+
+def test_without_patience_nothing_need_be_set_aside_and_the_same_is_learnt() -> None:
+    beside, alone = linear(), linear()
+    rows = run(beside, SEPARABLE, OPPOSITE, patience=None)
+    bare = run(alone, SEPARABLE, None, patience=None)
+    told = {"epoch", "learning_rate", "loss", "accuracy", "kept"}
+    assert bare == [{name: row[name] for name in row if name in told} for row in rows]
+    for one, other in zip(beside.get_weights(), alone.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(ValueError, match=r"fitting.patience=3 needs slices for validation, received none"):
+        run(linear(), SEPARABLE, None, patience=3)
 
 
 class Recorder(HeadLearner):

@@ -103,6 +103,25 @@ def test_fine_tuning_that_makes_validation_worse_is_undone() -> None:
     assert not np.array_equal(before["logits"][0], after["logits"][0])
 
 
+def test_what_decides_nothing_need_not_be_set_aside() -> None:
+    cohort, nothing = cohort_of(small_classifier(), pixels(12, seed=1), labels=LABELS), np.arange(0)
+    steady = FittingOptions(epochs=2, batch_size=6, learning_rate=0.01, patience=None)
+
+    def fitted(unseen: np.ndarray, head: FittingOptions = steady, **network: Any) -> Fitted:
+        model = small_classifier(options=NetworkOptions(**{"feature_blocks": (1, 2), **network})).model
+        return training.train(model, cohort, np.arange(10), unseen, head, FINE_TUNING, seed=1, quiet=True)
+
+    alone, beside = fitted(nothing), fitted(np.arange(10, 12))
+    assert alone.validation == {}
+    np.testing.assert_array_equal(alone.predict(np.arange(12)), beside.predict(np.arange(12)))
+    with pytest.raises(ValueError, match="patience=2 needs slices for validation"):
+        fitted(nothing, OPTIONS)
+    with pytest.raises(
+        ValueError, match="fine-tuning needs pictures that decide whether it was worth it, received none"
+    ):
+        fitted(nothing, frozen_blocks=1)
+
+
 def test_what_is_chosen_predicts_as_the_network_that_is_left() -> None:
     for rate in (0.001, 0.9):
         classifier = small_classifier(options=NetworkOptions(frozen_blocks=4, feature_blocks=(4, 5), dropout=0.2))

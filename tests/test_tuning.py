@@ -108,7 +108,8 @@ def test_what_is_searched_stays_within_the_space() -> None:
     assert all(0.1 <= one.network.dropout <= 0.3 for one in tried)
     assert all(0.0003 <= one.learning_rate <= 0.03 for one in tried)
     depths = {(one.network.feature_blocks, one.network.frozen_blocks) for one in tried}
-    assert depths == {((4,), 5), ((4, 5), 5), ((4, 5), 4)}, "block5 trains only where the head reads it"
+    assert depths == {((4,), 5), ((4,), 4), ((4, 5), 5), ((4, 5), 4)}, "what is proposed is what is tried"
+    assert all(5 in one.network.read_blocks for one in tried if one.network.frozen_blocks == 4)
 
 
 def test_a_present_configuration_outside_the_space_is_tried_all_the_same() -> None:
@@ -282,8 +283,14 @@ def test_the_table_gives_a_score_to_complete_trials_alone(result: SearchResult) 
     assert rows.loc[0, "feature_blocks"] == "[4]"
 
 
+SEARCHED_WITH: dict[str, Any] = {
+    "training": {"head": {"epochs": 7, "learning_rate": 0.5, "patience": None}, "fine_tuning": {"epochs": 8}},
+    "features": {"computation": {"engine": "mnn"}, "augmentation": {"views": 99, "noise": 1.5}},
+}
+
+
 def test_the_parameters_file_gives_back_the_best_configuration(result: SearchResult) -> None:
-    text = parameters_file(result, "data/best.yml", seed=5, source="folder slices")
+    text = parameters_file(result, "data/best.yml", SEARCHED_WITH, seed=5, source="folder slices")
     run = yaml.safe_load(text)["run"]
     params: dict[str, Any] = run["params"]
     fitting = FittingOptions(**params["training"]["head"])
@@ -291,6 +298,12 @@ def test_the_parameters_file_gives_back_the_best_configuration(result: SearchRes
     assert Configuration(NetworkOptions(**params["model_prep"]["network"]), fitting.learning_rate, views) == (
         result.best.configuration
     )
+    assert (fitting.epochs, fitting.patience) == (7, None)
+    assert params["training"]["fine_tuning"] == {"epochs": 8}
+    assert params["features"] == {
+        "computation": {"engine": "mnn"},
+        "augmentation": {"views": result.best.configuration.views, "noise": 1.5},
+    }
     assert params["seed"] == 5
     # All that depend on the configuration: evaluation takes no candidate and no folds of another.
     others = ("__default__", "data_ingestion", "tuning")
@@ -300,7 +313,7 @@ def test_the_parameters_file_gives_back_the_best_configuration(result: SearchRes
 
 
 def test_a_source_of_several_lines_stays_a_comment(result: SearchResult) -> None:
-    text = parameters_file(result, "data/best.yml", seed=5, source="a\nrun: {params: {seed: 6}}")
+    text = parameters_file(result, "data/best.yml", SEARCHED_WITH, seed=5, source="a\nrun: {params: {seed: 6}}")
     assert yaml.safe_load(text)["run"]["params"]["seed"] == 5
 
 
@@ -371,7 +384,6 @@ def test_the_importances_are_drawn_largest_first(result: SearchResult) -> None:
         ({"head": "average"}, "search.head must be a list"),
         ({"head": ["mean"]}, "search.head holds a choice that no network takes: .*'mean'"),
         ({"frozen_blocks": [6]}, "search.frozen_blocks must lie in \\[0, 5\\] each, received \\[6\\]"),
-        ({"frozen_blocks": [4]}, "add 5 to search.frozen_blocks or a later block"),
         ({"views": [-1]}, "search.views must be 0 or more each"),
         (
             {"dropout": [0.5, 0.1]},
@@ -394,6 +406,13 @@ def test_options_that_leave_nothing_to_choose_are_refused() -> None:
     TuningOptions(**fixed)
     with pytest.raises(ValueError, match="search leaves nothing to choose"):
         TuningOptions(**fixed, learning_rate=[0.1, 0.1])
+
+
+def test_fine_tuning_alone_can_be_searched_whatever_blocks_the_head_is_asked_to_read() -> None:
+    options = TuningOptions(trials=12, feature_blocks=((4,), (3, 4)), frozen_blocks=(4,))
+    tried = [trial.configuration.network for trial in search(Landscape(), DEFAULT, options, seed=1).trials[1:]]
+    assert {one.frozen_blocks for one in tried} == {4}
+    assert {one.read_blocks for one in tried} == {(4, 5), (3, 4, 5)}
 
 
 def test_the_same_choice_twice_is_one() -> None:

@@ -274,16 +274,23 @@ def training(facts: Facts) -> list[str]:
             else ""
         )
         + ".",
-        (
-            f"Decisions from these activations and from the whole network in float32 are equal on "
-            f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "
-            f"probability {agreement['largest_difference']:.4f})."
-        ),
+        _agreement(agreement),
     ]
     return [
         *sentences,
         fine_tuning["sentence"] if fine_tuning else "No block of VGG16 was fine-tuned; the head alone learnt.",
     ]
+
+
+def _agreement(agreement: Facts) -> str:
+    """Whether decisions are those of the whole network in float32."""
+    if not agreement["slices"]:
+        return "The whole network computes these activations in the same way, by Keras in float32: nothing is there to compare."
+    return (
+        f"Decisions from these activations and from the whole network in float32 are equal on "
+        f"{100 * agreement['share']:.1f} % of {agreement['slices']} validation slices (largest difference of a "
+        f"probability {agreement['largest_difference']:.4f})."
+    )
 
 
 def _slices(metrics: Facts) -> tuple[int, int]:

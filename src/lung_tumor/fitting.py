@@ -154,7 +154,7 @@ class Learner(Protocol):
 def fit(
     learner: Learner,
     training: Examples,
-    validation: Examples,
+    validation: Examples | None,
     options: FittingOptions,
     *,
     seed: int,
@@ -171,7 +171,7 @@ def fit(
     Args:
         learner: with its initial weights.
         training: what it learns from.
-        validation: what decides when to stop.
+        validation: what decides when to stop; None, without ``patience``, where nothing is set aside to be told how it goes.
         options: see :class:`FittingOptions`.
         seed: of the order of the slices; epoch k has the same order however often fitting was interrupted before.
         title: what the progress bar says; None shows no bar.
@@ -182,14 +182,16 @@ def fit(
     Returns:
         One row an epoch, counted from 1: ``epoch``, ``learning_rate`` (at its last step), ``loss``, ``accuracy``,
         ``val_loss``, ``val_accuracy``, ``kept`` (1 for the epoch whose weights are kept, 0 for the others). Losses are
-        weighted by class, accuracies are not.
+        weighted by class, accuracies are not. Without validation there is no ``val_loss`` and no ``val_accuracy``.
 
     Raises:
         FittingError: a loss is not finite.
         ValueError: there is nothing to learn from, or nothing to decide when to stop.
     """
+    if validation is None and options.patience is not None:
+        raise ValueError(f"fitting.patience={options.patience} needs slices for validation, received none")
     for name, part in (("training", training), ("validation", validation)):
-        if not len(part.labels):
+        if part is not None and not len(part.labels):
             raise ValueError(f"fitting needs at least one slice for {name}, received none")
     digest = "" if checkpoint is None else _digest(learner, training, validation, options, seed)
     resumed = None if checkpoint is None else checkpoints.read(checkpoint, digest)
@@ -199,7 +201,11 @@ def fit(
         learner.set_state(resumed.state)
     steps = -(-len(training.labels) // options.batch_size)
     seen = _Part(_prepared(learner, training), training.labels, _row_weights(training.labels, options))
-    unseen = _Part(validation.read, validation.labels, _row_weights(validation.labels, options))
+    unseen = (
+        None
+        if validation is None
+        else _Part(validation.read, validation.labels, _row_weights(validation.labels, options))
+    )
     # The matrices are so small that BLAS threads would only wait for each other.
     with (
         threadpool_limits(1, user_api="blas"),
@@ -213,10 +219,11 @@ def fit(
     ):
         while not _ended(history, options):
             row = _train_an_epoch(learner, seen, options, len(history), seed, bar)
-            row |= _validate(learner, unseen)
+            row |= {} if unseen is None else _validate(learner, unseen)
             _require_finite(row)
             history.append(row)
-            bar.set_postfix(epoch=f"{len(history)}/{options.epochs}", val_loss=f"{row['val_loss']:.4f}", refresh=False)
+            judged = "loss" if unseen is None else "val_loss"
+            bar.set_postfix({"epoch": f"{len(history)}/{options.epochs}", judged: f"{row[judged]:.4f}"}, refresh=False)
             if _kept(history, options) is row:
                 best = learner.get_weights()
             if checkpoint is not None:
@@ -331,7 +338,7 @@ def _validate(learner: Learner, part: _Part) -> dict[str, float]:
 
 
 def _require_finite(row: Mapping[str, float]) -> None:
-    for name in ("loss", "val_loss"):
+    for name in sorted({"loss", "val_loss"} & row.keys()):
         if not np.isfinite(row[name]):
             raise FittingError(
                 f"{name} is {row[name]} after epoch {row['epoch']:g} at a learning rate of {row['learning_rate']:g}; "
@@ -339,10 +346,12 @@ def _require_finite(row: Mapping[str, float]) -> None:
             )
 
 
-def _digest(learner: Learner, training: Examples, validation: Examples, options: FittingOptions, seed: int) -> str:
+def _digest(
+    learner: Learner, training: Examples, validation: Examples | None, options: FittingOptions, seed: int
+) -> str:
     """What is being fitted."""
     digest = hashlib.sha256(f"{learner.describe()} {options} {seed}".encode())
-    for part in (training, validation):
+    for part in (training,) if validation is None else (training, validation):
         digest.update(part.fingerprint() + part.labels.tobytes())
     for array in learner.get_state():
         digest.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())

@@ -37,7 +37,8 @@ class Fitted:
 
     Attributes:
         history: one row an epoch; ``phase`` is 0 for the head alone, 1 for fine-tuning, and one of all is ``kept``.
-        validation: probabilities of the validation pictures by :data:`HEAD` and, where blocks train, :data:`FINE_TUNED`.
+        validation: probabilities of the validation pictures, where there are any, by :data:`HEAD` and, where blocks train,
+            :data:`FINE_TUNED`.
         chosen: which of the two has the smaller validation loss; the model is left as that one.
         predict: probabilities, (n, classes), of other pictures of the cohort by the chosen one.
     """
@@ -70,7 +71,8 @@ def train(
         model: untrained, from :func:`lung_tumor.network.build`; only its trainable weights and its standardisation change.
         cohort: gives the activations of :func:`lung_tumor.network.every_cut`.
         seen: pictures to learn from, with all their views.
-        unseen: pictures that decide when to stop, and whether fine-tuning was worth it.
+        unseen: pictures that decide when to stop, and whether fine-tuning was worth it; none where nothing is decided,
+            which is where no block trains and the head has no ``patience``.
         head: options of the first phase, in which all blocks stay as they are.
         fine_tuning: options of the second, where blocks train.
         seed: seeds shuffling and dropout.
@@ -78,9 +80,13 @@ def train(
         checkpoint: where an interrupted second phase goes on from.
         keep_checkpoint: whether it stays after the end (:func:`lung_tumor.fitting.fit`).
         quiet: whether to show no progress bar of the head, which takes less than a second.
+
+    Raises:
+        ValueError: pictures must decide and there are none.
     """
     taps = network.feature_cuts(model)
-    training, validation = cohort.loaded(taps, seen, views=None), cohort.loaded(taps, unseen)
+    training = cohort.loaded(taps, seen, views=None)
+    validation = cohort.loaded(taps, unseen) if len(unseen) else None
     learner = HeadLearner(network.moments(training.values), model.output_shape[-1], network.head_options(model), seed)
     history = [
         {**row, "phase": 0.0}
@@ -89,12 +95,14 @@ def train(
     learner.to_keras(model)
     fitted = Fitted(
         history,
-        {HEAD: learner.predict(validation.values)},
+        {} if validation is None else {HEAD: learner.predict(validation.values)},
         HEAD,
         lambda pictures: learner.predict(cohort.loaded(taps, pictures).values),
     )
     if not network.trains_blocks(model):
         return fitted
+    if validation is None:
+        raise ValueError("fine-tuning needs pictures that decide whether it was worth it, received none")
     tail = TailLearner(network.trainable_tail(model), seed, precision)
     cuts = network.cuts(model)
     validation_tail = cohort.stored(cuts, unseen)

@@ -186,9 +186,6 @@ def _configuration(proposed: Mapping[str, Any], options: TuningOptions) -> Confi
     for name in RANGES:
         value = proposed.get(name, getattr(options, name)[0])
         values[name] = float(f"{value:.3g}") if name in LOGARITHMIC else round(value, 2)
-    if max(values["feature_blocks"]) <= values["frozen_blocks"]:
-        # The head reads no block that would train: this is training the head alone.
-        values["frozen_blocks"] = 5
     learning_rate, views = values.pop("learning_rate"), values.pop("views")
     return Configuration(NetworkOptions(**values), learning_rate, views)
 

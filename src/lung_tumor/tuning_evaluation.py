@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from lung_tumor import network
 from lung_tumor.cohort import Cohort
-from lung_tumor.cross_validation import Fold, rounds
+from lung_tumor.cross_validation import Fold, rounds, sets_aside
 from lung_tumor.errors import FittingError
 from lung_tumor.fitting import FittingOptions, class_weights, cross_entropies, fit
 from lung_tumor.head_learner import HeadLearner
@@ -31,8 +31,16 @@ def searched_cuts(options: TuningOptions, default: NetworkOptions) -> tuple[Cut,
     return tuple(sorted(Cut(block, head) for block, head in pairs))  # type: ignore[arg-type]
 
 
+def sets_aside_in_search(options: TuningOptions, default: NetworkOptions, head: FittingOptions) -> bool:
+    """Whether each round of each trial sets pictures aside (:func:`~lung_tumor.cross_validation.sets_aside`).
+
+    All do where one may fine-tune: a head must not look better than fine-tuning because it learnt from more.
+    """
+    return sets_aside(head, blocks_train=min(default.frozen_blocks, *options.frozen_blocks) < len(network.BLOCKS))
+
+
 def evaluator(
-    cohort: Cohort, classes: int, head: FittingOptions, fine_tuned: FineTuned, seed: int
+    cohort: Cohort, classes: int, head: FittingOptions, fine_tuned: FineTuned, seed: int, *, stopping: bool
 ) -> Callable[[Configuration], Iterator[FoldScore]]:
     """Scores of a configuration, fold after fold.
 
@@ -42,6 +50,7 @@ def evaluator(
         head: how heads are fitted, but for the learning rate.
         fine_tuned: does the same where blocks train.
         seed: of initial weights and shuffling.
+        stopping: whether heads set a fold aside, which those that fine-tune do in any case (:func:`sets_aside_in_search`).
 
     Returns:
         A function whose scores are cross-entropies of held-out pictures, weighted by class; chance is log(classes).
@@ -64,7 +73,7 @@ def evaluator(
         if configuration.network.frozen_blocks < len(network.BLOCKS):
             yield from (score(*judged) for judged in fine_tuned(configuration))
             return
-        for fold in rounds(cohort.folds):
+        for fold in rounds(cohort.folds, stopping=stopping):
             yield score(fold, _held_out(cohort, fold, configuration, classes, head, seed))
 
     return evaluate
@@ -80,7 +89,7 @@ def _held_out(
     fit(
         learner,
         training,
-        cohort.loaded(cuts, fold.stopping),
+        cohort.loaded(cuts, fold.stopping) if len(fold.stopping) else None,
         replace(head, learning_rate=configuration.learning_rate),
         seed=seed,
         title=None,

@@ -30,7 +30,8 @@ class TuningOptions:
         feature_blocks: sets of blocks that the head may read (:class:`~lung_tumor.network.NetworkOptions`, as the next three).
         head: ways to pool.
         hidden_units: widths of hidden layers; an empty list is a linear head.
-        frozen_blocks: how many blocks stay frozen; below 5 each trial fine-tunes, which costs minutes.
+        frozen_blocks: how many blocks stay frozen; below 5 each trial fine-tunes, which costs minutes, and the head reads
+            what trains (:attr:`~lung_tumor.network.NetworkOptions.read_blocks`).
         dropout: range, each end in [0, 1).
         l2: range, above 0.
         learning_rate: range of the head's rate, in (0, 1).
@@ -60,7 +61,6 @@ class TuningOptions:
         for name in CHOICES:
             self._require_choices(name)
         self._require_ranges()
-        self._require_fitting_depths()
         if all(len(getattr(self, name)) == 1 for name in CHOICES) and all(
             low == high for low, high in (getattr(self, name) for name in RANGES)
         ):
@@ -107,14 +107,3 @@ class TuningOptions:
                 raise ValueError(
                     f"search.{name} must be [lowest, highest] within {limits[name]}, received {[low, high]}"
                 )
-
-    def _require_fitting_depths(self) -> None:
-        """With 5 among the choices, what does not fit is trained as the head alone; without, it would be a surprise."""
-        if 5 in self.frozen_blocks:
-            return
-        shallow = [list(blocks) for blocks in self.feature_blocks if max(blocks) <= max(self.frozen_blocks)]
-        if shallow:
-            raise ValueError(
-                f"search.feature_blocks {shallow} lie within frozen_blocks={max(self.frozen_blocks)}, so nothing but the head "
-                "could train; add 5 to search.frozen_blocks or a later block to each"
-            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,14 +144,19 @@ def sentences(result: SearchResult) -> list[str]:
     return told
 
 
-def parameters_file(result: SearchResult, path: str, seed: int, *, source: str) -> str:
+def parameters_file(
+    result: SearchResult, path: str, searched_with: Mapping[str, Mapping[str, Any]], seed: int, *, source: str
+) -> str:
     """The best configuration as YAML for ``kedro run --config``, what it is and how it is used told in comments.
 
-    It names the pipelines that depend on it, so that it trains on the slices it was found on, and none are fetched anew.
+    It names the pipelines that depend on it, so that it trains on the slices it was found on, and none are fetched anew; and
+    every option that its score depends on, whatever the configuration of the project says by then.
 
     Args:
         result: of :func:`lung_tumor.tuning.search`.
         path: where the file will lie, relative to the project, for its own instructions.
+        searched_with: parameters that all trials had in common, by pipeline and group (``training`` to ``head`` …), each a
+            dictionary of options; those of the configuration take their place.
         seed: that of the run.
         source: where the slices come from, for everyone to read.
     """
@@ -165,9 +171,17 @@ def parameters_file(result: SearchResult, path: str, seed: int, *, source: str) 
     run = {
         # Cross-validation among them: evaluation refuses what another configuration left out of fold.
         "pipelines": "model_prep,features,training,serving,cross_validation,evaluation",
-        "params": {"seed": seed, **result.best.configuration.parameters()},
+        "params": {"seed": seed, **_joined(searched_with, result.best.configuration.parameters())},
     }
     return comments + yaml.safe_dump({"run": run}, sort_keys=False, default_flow_style=None)
+
+
+def _joined(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Both nested dictionaries; where they differ the second counts."""
+    both = {
+        name: _joined(one[name], other[name]) for name in one.keys() & other.keys() if isinstance(one[name], Mapping)
+    }
+    return {**one, **other, **both}
 
 
 def _facts(trial: Trial) -> dict[str, Any]:

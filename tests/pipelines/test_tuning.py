@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from lung_tumor.computation import ComputationOptions
 from lung_tumor.errors import StaleError
 from lung_tumor.fitting import FittingOptions
 from lung_tumor.hooks import TrackingHooks
@@ -30,6 +31,7 @@ from tests.support.pipelines import NETWORKS, pretrained, run, told_int8
 from tests.support.tuning import DEFAULT, Landscape
 
 Tune = Callable[..., DataCatalog]
+ASKED = ComputationOptions(precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,7 @@ def tune(ran_two: DataCatalog, monkeypatch: pytest.MonkeyPatch) -> Tune:
             "params:model_prep.network": NETWORKS[2],
             "params:training.head": FittingOptions(),
             "params:training.fine_tuning": FittingOptions(),
+            "params:features.computation": ASKED,
             "params:tuning.search": TuningOptions(trials=12),
             "params:seed": 1,
             **changed,
@@ -93,7 +96,7 @@ def test_the_search_sees_no_test_picture_and_begins_with_the_present_configurati
 
 
 def test_every_output_tells_of_the_same_search_and_of_where_its_slices_come_from(tune: Tune) -> None:
-    catalog = tune()
+    catalog = tune(**{"params:training.head": FittingOptions(epochs=9)})
     result, summary = catalog.load("search_result"), catalog.load("tuning_summary")
     assert catalog.load("tuning_trials")["trial"].tolist() == list(range(12))
     assert summary["best"]["score"] == result.best.score
@@ -101,8 +104,13 @@ def test_every_output_tells_of_the_same_search_and_of_where_its_slices_come_from
         catalog.load("provenance")["synthetic"],
         catalog.load("provenance")["source"],
     )
-    params = yaml.safe_load(catalog.load("best_parameters"))["run"]["params"]
-    assert params == {"seed": 1, **result.best.configuration.parameters()}
+    params, found = yaml.safe_load(catalog.load("best_parameters"))["run"]["params"], result.best.configuration
+    assert params["seed"] == 1
+    assert params["model_prep"] == found.parameters()["model_prep"]
+    assert FittingOptions(**params["training"]["head"]) == FittingOptions(epochs=9, learning_rate=found.learning_rate)
+    assert FittingOptions(**params["training"]["fine_tuning"]) == FittingOptions()
+    assert ComputationOptions(**params["features"]["computation"]) == ASKED
+    assert params["features"]["augmentation"] == catalog.load("features")["augmentation"] | {"views": found.views}
     few = catalog.load("provenance")["few_groups"]
     for name in ("search_history", "option_importances"):
         words = catalog.load(name).get_supxlabel().replace("\n", " ")
@@ -123,6 +131,17 @@ def test_a_search_is_repeated_from_memory_until_slices_options_or_seed_change(tu
     assert computed(**{"params:training.head": FittingOptions(epochs=3)}) > 0
     assert computed(**{"params:seed": 2}) > 0
     assert computed() == 0
+
+
+def test_scores_of_heads_that_learnt_from_more_pictures_are_not_believed(tune: Tune, tmp_path: Path) -> None:
+    """Where fine-tuning is searched too every trial sets a fold aside."""
+    memory, steady = TrialMemory(tmp_path / "trials.jsonl"), FittingOptions(patience=None)
+    for depths in ((5,), (5, 4)):
+        landscape = Landscape()
+        space = TuningOptions(trials=2, frozen_blocks=depths)
+        changed = {"params:training.head": steady, "params:tuning.search": space}
+        result = tune(landscape, trial_memory=memory.of(""), **changed).load("search_result")
+        assert result.default.configuration in landscape.asked
 
 
 def test_a_classifier_built_for_other_slices_stops_the_search(tune: Tune, ran_two: DataCatalog) -> None:
@@ -277,6 +296,7 @@ def test_real_folds_of_heads_and_of_fine_tuned_blocks_are_scored(
         "params:model_prep.network": NETWORKS[2],
         "params:training.head": quick,
         "params:training.fine_tuning": quick,
+        "params:features.computation": ASKED,
         "params:tuning.search": options,
         "params:seed": 1,
     }

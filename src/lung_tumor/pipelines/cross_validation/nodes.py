@@ -61,13 +61,13 @@ def predict_out_of_fold(
     parts = list(tqdm(fits, total=len(set(cohort.folds.tolist())), desc="Cross-validation", unit="fold"))
     table = [
         {
-            "fold": fold.number,
-            "learnt_from": len(fold.seen),
-            "epochs": len(fitted.history),
-            "kept": fitted.chosen,
-            **measures.classification_metrics(cohort.labels[fold.held_out], probabilities, classes),
+            "fold": part.fold.number,
+            "learnt_from": len(part.fold.seen),
+            "epochs": part.epochs,
+            "kept": part.chosen,
+            **measures.classification_metrics(cohort.labels[part.fold.held_out], part.probabilities, classes),
         }
-        for fold, fitted, probabilities in parts
+        for part in parts
     ]
     probabilities = cross_validation.out_of_fold(parts, len(rows))
     columns = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.network import network_options
 from lung_tumor.pipelines.cohorts import gather
-from lung_tumor.prepared import Partitions, read_slices
+from lung_tumor.prepared import Partitions, slice_openers
 
 CHECKS = 200
 """Most validation slices on which decisions from remembered activations are compared with those of the whole network."""
@@ -51,6 +52,7 @@ def train_classifier(
     """
     require_same_origin(classifier.metadata, provenance)
     recipe = training.recipe_digest(classifier, features, head, fine_tuning, seed)
+    computation = Computation(**features["computation"])
     rows = accepted(manifest, TRAINING, VALIDATION)
     cohort = gather(rows, slices, classifier, features, store, augmented=(TRAINING,))
     cohort.remembered.compute("Frozen VGG16 pass")
@@ -63,8 +65,10 @@ def train_classifier(
         head,
         fine_tuning,
         seed,
-        precision=Computation(**features["computation"]).trains_in,
-        checkpoint=store.path.with_name("fine_tuning.npz"),
+        precision=computation.trains_in,
+        checkpoint=_checkpoint(store),
+        # Until all is saved: forget_checkpoint() removes it.
+        keep_checkpoint=True,
     )
     labels, groups = cohort.labels[unseen], [cohort.groups[index] for index in unseen.tolist()]
     weights = class_weights(labels) if head.class_weights == "balanced" else {}
@@ -74,8 +78,12 @@ def train_classifier(
         "fine_tuning": training.judge_fine_tuning(
             fitted, labels, groups, weights, classifier.metadata.classes, DRAWS, seed
         ),
-        "agreement": agreement.with_whole_network(
-            classifier.model, read_slices(slices, rows.iloc[checked]), fitted.predict(checked)
+        "agreement": agreement.check(
+            classifier.model,
+            slice_openers(slices, rows.iloc[checked]),
+            computation,
+            lambda: fitted.predict(checked),
+            store,
         ),
     }
     trained = training.with_training_facts(
@@ -97,9 +105,18 @@ def train_classifier(
     return trained, fitted.history, facts
 
 
+def forget_checkpoint(store: FeatureStore, facts: dict[str, Any]) -> None:  # noqa: ARG001
+    """Remove what fine-tuning left, a hundred megabytes, once the ``facts`` of the training are saved, and so all of it."""
+    _checkpoint(store).unlink(missing_ok=True)
+
+
 def draw_history(history: History, provenance: dict[str, Any]) -> Figure:
     """Loss and accuracy over the epochs."""
     return figures.history(history, synthetic=provenance["synthetic"], caution=provenance["few_groups"])
+
+
+def _checkpoint(store: FeatureStore) -> Path:
+    return store.path.with_name("fine_tuning.npz")
 
 
 def _spread(pictures: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:

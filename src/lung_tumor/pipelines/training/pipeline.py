@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from lung_tumor.pipelines.cohorts import check_leaks
-from lung_tumor.pipelines.training.nodes import draw_history, train_classifier
+from lung_tumor.pipelines.training.nodes import draw_history, forget_checkpoint, train_classifier
 
 
 def create_pipeline() -> Pipeline:
@@ -28,6 +28,12 @@ def create_pipeline() -> Pipeline:
                 # The facts last: with them the two others are whole.
                 outputs=["classifier", "history", "training_facts"],
                 name="train_classifier",
+            ),
+            Node(
+                forget_checkpoint,
+                inputs=["feature_store", "training_facts"],
+                outputs=None,
+                name="forget_checkpoint",
             ),
             Node(
                 draw_history,

@@ -14,7 +14,7 @@ import lung_tumor
 from lung_tumor import __version__, network, tuning_figures, tuning_report
 from lung_tumor.classifier import Classifier
 from lung_tumor.cohort import Cohort
-from lung_tumor.computation import Computation
+from lung_tumor.computation import Computation, ComputationOptions
 from lung_tumor.consistency import digest_of, require_same_origin
 from lung_tumor.cross_validation import Fold, cross_validate, forget
 from lung_tumor.feature_store import FeatureStore
@@ -26,7 +26,7 @@ from lung_tumor.pipelines.tuning.tracking import TrialRuns
 from lung_tumor.prepared import Partitions
 from lung_tumor.training import Probabilities
 from lung_tumor.tuning import Evaluate, SearchResult, search
-from lung_tumor.tuning_evaluation import evaluator, searched_cuts
+from lung_tumor.tuning_evaluation import evaluator, searched_cuts, sets_aside_in_search
 from lung_tumor.tuning_memory import Configuration, TrialMemory
 from lung_tumor.tuning_options import TuningOptions
 from lung_tumor.weights import Tensors
@@ -61,6 +61,7 @@ def search_configuration(
         ["|".join(row) for row in rows[["pixels", "label", "group", "fold", "preparation"]].astype(str).to_numpy()]
         + [f"{asdict(head)} {asdict(fine_tuning)} {features} seed {seed}"]
         + [f"weights {classifier.metadata.weights_digest}", code_digest()]
+        + [f"stopping {sets_aside_in_search(options, present, head)}"]
     )
     tags = {"synthetic": str(provenance["synthetic"]).lower(), "slices_from": provenance["source"]}
     with TrialRuns(tags) as runs:
@@ -116,12 +117,13 @@ def make_evaluator(
             precision=Computation(**features["computation"]).trains_in,
             checkpoint=_checkpoint(store),
         )
-        for fold, _, probabilities in judged:
-            yield fold, probabilities
+        for part in judged:
+            yield part.fold, part.probabilities
 
     wide = network_of(NetworkOptions(feature_blocks=tuple({cut.block for cut in cuts})))
     cohort = cohort_of(wide, max(default.views, *options.views), cuts).in_memory()
-    return evaluator(cohort, len(classifier.metadata.classes), head, fine_tuned, seed)
+    aside = sets_aside_in_search(options, default.network, head)
+    return evaluator(cohort, len(classifier.metadata.classes), head, fine_tuned, seed, stopping=aside)
 
 
 def code_digest(folder: Path = Path(lung_tumor.__file__).parent) -> str:
@@ -135,9 +137,24 @@ def summarise_search(result: SearchResult, provenance: dict[str, Any]) -> dict[s
     return tuning_report.summarise(result, source=provenance["source"], synthetic=provenance["synthetic"])
 
 
-def write_best_parameters(result: SearchResult, provenance: dict[str, Any], seed: int) -> str:
-    """The best configuration for ``kedro run --config``."""
-    return tuning_report.parameters_file(result, BEST_PARAMETERS, seed, source=provenance["source"])
+def write_best_parameters(
+    result: SearchResult,
+    provenance: dict[str, Any],
+    features: dict[str, Any],
+    computation: ComputationOptions,
+    head: FittingOptions,
+    fine_tuning: FittingOptions,
+    seed: int,
+) -> str:
+    """The best configuration for ``kedro run --config``, with all that it was found under.
+
+    The computation is written as it was asked for: what this machine made of it may be nothing for the next.
+    """
+    searched_with = {
+        "training": {"head": asdict(head), "fine_tuning": asdict(fine_tuning)},
+        "features": {"computation": asdict(computation), "augmentation": features["augmentation"]},
+    }
+    return tuning_report.parameters_file(result, BEST_PARAMETERS, searched_with, seed, source=provenance["source"])
 
 
 def draw_search_history(result: SearchResult, provenance: dict[str, Any]) -> Figure:

@@ -47,7 +47,15 @@ def create_pipeline() -> Pipeline:
             ),
             Node(
                 write_best_parameters,
-                inputs=["search_result", "provenance", "params:seed"],
+                inputs=[
+                    "search_result",
+                    "provenance",
+                    "features",
+                    "params:features.computation",
+                    "params:training.head",
+                    "params:training.fine_tuning",
+                    "params:seed",
+                ],
                 outputs="best_parameters",
                 name="write_best_parameters",
             ),
