@@ -84,6 +84,12 @@ class Room:
         """Requests under way."""
         return len(self._bodies)
 
+    @property
+    def size(self) -> int:
+        """Bytes that they hold together."""
+        with self._lock:
+            return sum(size for _, size in self._bodies)
+
     def enter(self, client: str, size: int) -> bool:
         """Take room for a client; whether there was some."""
         with self._lock:

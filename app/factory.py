@@ -50,7 +50,7 @@ option                 meaning
 ``MAX_SLICES``          slices of one request, those in zips and in multi-frame files counted
 ``REQUEST_SECONDS``     time for judging what one request sent; what is not judged by then is to be sent again
 ``MAX_REQUESTS``        requests with a body at a time; one more is told to come again (503)
-``MAX_BYTES_AT_ONCE``   bytes of their bodies together, and as many of what they hold unpacked of zips
+``MAX_BYTES_AT_ONCE``   bytes of their bodies together, and as many of what they hold unpacked of zips and deflated DICOM
 ``CLIENT_SHARE``        share of these that one client address may take
 ``JUDGED_AT_ONCE``      pictures held decoded at a time
 ``RUNS``                slices that the model judges at a time, each in a run of its own

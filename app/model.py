@@ -52,7 +52,7 @@ class Resources:
         engine: where slices wait for the model.
         metrics: what is counted.
         turns: one for each picture that may be held decoded at a time.
-        unpacked: room for what the zips of all requests hold unpacked.
+        unpacked: room for what the zips and the deflated files of all requests hold unpacked.
         large: held while a large picture is decoded, since one alone takes hundreds of megabytes.
     """
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, UnprocessableEntity
 
+from app.admission import Room, this_client
 from app.model import Resources
 from app.problems import sentence
-from app.uploads import Upload, unpacked
+from app.uploads import Upload, too_slow, unpacked
 from lung_tumor.dicom_frames import split_frames
 from lung_tumor.errors import SliceError
 
@@ -39,7 +40,7 @@ def slices_of(files: Sequence[tuple[str, bytes]], resources: Resources, until: f
     """
     left = most = int(resources.config["MAX_SLICES"])
     for upload in unpacked(files, resources.config, resources.unpacked, until):
-        for part in _frames(upload, most):
+        for part in _frames(upload, most, resources.unpacked):
             left -= 1
             if left < 0:
                 words = f"More than {most} slices were sent. Send the rest separately."
@@ -48,7 +49,7 @@ def slices_of(files: Sequence[tuple[str, bytes]], resources: Resources, until: f
             yield part
 
 
-def _frames(upload: Upload, most: int) -> Iterator[Slice]:
+def _frames(upload: Upload, most: int, room: Room) -> Iterator[Slice]:
     if not isinstance(upload.content, bytes):
         yield Slice(upload.name, upload.file, upload.content)
         return
@@ -57,6 +58,16 @@ def _frames(upload: Upload, most: int) -> Iterator[Slice]:
     except SliceError as error:
         yield Slice(upload.name, upload.file, UnprocessableEntity(sentence(str(error))))
         return
-    for number, opened in enumerate(frames, start=1):
-        name = upload.name if len(frames) == 1 else f"{upload.name} (frame {number})"
-        yield Slice(name, upload.file, opened)
+    # A deflated file of several frames stays inflated until its last one was judged.
+    client, held = this_client(), frames.inflated
+    if held and not room.enter(client, held):
+        del frames
+        yield Slice(upload.name, upload.file, too_slow())
+        return
+    try:
+        for number, opened in enumerate(frames.files, start=1):
+            name = upload.name if len(frames.files) == 1 else f"{upload.name} (frame {number})"
+            yield Slice(name, upload.file, opened)
+    finally:
+        if held:
+            room.leave(client, held)
