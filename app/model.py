@@ -22,6 +22,7 @@ from app.engine import Engine
 from app.metrics import Metrics
 from app.turns import Turns
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
+from lung_tumor.files import record_of
 from lung_tumor.predictor import Predictor
 from lung_tumor.processor import INT8_FLAGS, multiplies_int8
 
@@ -222,6 +223,11 @@ def _catalog_entry(project: Path, env: str | None) -> tuple[AbstractDataset[Any,
 
 
 def _stamp(path: Path) -> object:
+    """State of the file and of its record, which is written a moment later; None where there is no file."""
+    return (found, _state(record_of(path))) if (found := _state(path)) else None
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:

@@ -18,7 +18,8 @@ from app import create_app
 from app import model as model_module
 from app.model import Champion, Resources, ServedModel
 from lung_tumor.configuration import PROJECT
-from lung_tumor.files import write_atomically
+from lung_tumor.datasets.onnx_model import OnnxModelDataset
+from lung_tumor.files import write_atomically, write_recorded
 from lung_tumor.predictor import Predictor
 
 
@@ -202,7 +203,34 @@ def test_another_model_than_the_pinned_one_is_not_served(project, make_model, mo
 
 
 def replace_model(project: Path, content: bytes) -> None:
-    write_atomically(project / "data" / "06_models" / "classifier.onnx", content)
+    """As the pipeline does."""
+    OnnxModelDataset(filepath=str(project / "data" / "06_models" / "classifier.onnx")).save(content)
+
+
+def test_a_model_that_was_damaged_or_swapped_after_it_was_saved_is_not_served(project, make_model, caplog):
+    replace_model(project, make_model(version="1"))
+    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").json["model"]["version"] == "1"
+    write_atomically(project / "data" / "06_models" / "classifier.onnx", make_model(version="2"))
+    response = create_app(config={"PROJECT": project}).test_client().get("/readyz")
+    assert response.status_code == 503
+    assert str(project) not in response.text
+    assert "is not the file that was saved" in caplog.text
+
+
+def test_a_new_champion_waits_for_its_record_alone(project, make_model, monkeypatch, caplog):
+    """Half an hour would pass before the file itself is tried again."""
+    monkeypatch.setattr("app.model.RETRY_SECONDS", 1800)
+    replace_model(project, make_model(version="1"))
+    client = create_app(config={"PROJECT": project}).test_client()
+    path, content = project / "data" / "06_models" / "classifier.onnx", make_model(version="2")
+    write_atomically(path, content)
+    deadline = time.monotonic() + 20
+    while "the old model stays" not in caplog.text and time.monotonic() < deadline:
+        assert client.get("/readyz").json["model"]["version"] == "1"
+        time.sleep(0.05)
+    assert "the old model stays" in caplog.text
+    write_recorded(path, content)
+    assert version_within(client, 20, "2") == "2"
 
 
 def version_within(client, seconds: float, wanted: str) -> str:
