@@ -124,6 +124,17 @@ def test_several_slices_are_answered_one_below_the_other(client):
     assert places == sorted(places)
 
 
+def test_the_title_tells_one_answer_and_of_several_their_number(client):
+    def title(*contents: bytes) -> str:
+        return re.search(r"<title>(.*?)</title>", send(client, *contents).text, re.DOTALL)[1]
+
+    suspected, clear = chest(GREYS["suspected"]), chest(GREYS["clear"])
+    assert title(suspected) == "adenocarcinoma suspected · Chest-CT slice classifier"
+    assert title(b"text") == "This file type is not read · Chest-CT slice classifier"
+    for several in ((suspected, clear), (clear, suspected), (b"text", clear)):
+        assert title(*several) == "2 slices · Chest-CT slice classifier"
+
+
 def test_only_a_synthetic_model_carries_the_banner(client):
     def is_hidden(client) -> bool:
         (banner,) = re.findall(r'<aside class="note synthetic"[^>]*>', client.get("/").text)

@@ -27,7 +27,7 @@ from lung_tumor.pipeline_registry import register_pipelines
 from lung_tumor.predictor import Predictor
 from lung_tumor.settings import PROJECT
 from tests.project.copies import TINY, copy_project, environment, kedro_run, python, written
-from tests.project.test_dvc import CATALOG, PIPELINES, path_of
+from tests.project.test_dvc import CATALOG, PIPELINES, files_of, path_of
 
 NO_NETWORK = '''
 """Refuses every connection that leaves this machine, and writes down that it was asked for."""
@@ -119,7 +119,7 @@ def tracked(folder: Path, query: str) -> list[tuple[Any, ...]]:
 def test_every_file_of_its_pipelines_is_in_place_and_no_other(finished: Path) -> None:
     left = {f"data/{name}" for name in written(finished)}
     used = register_pipelines()["__default__"].datasets()
-    expected = {path for dataset in used & set(CATALOG) if (path := path_of(dataset)) is not None}
+    expected = files_of(used & set(CATALOG))
     assert [path for path in expected if not (finished / path).exists()] == []
     assert [name for name in left if not any(name == path or name.startswith(f"{path}/") for path in expected)] == []
     assert [name for name in left if (finished / name).stat().st_size == 0] == []
