@@ -238,6 +238,20 @@ def test_a_position_of_0_mm_is_shown_and_none_is_not(client):
     assert not re.search(r"\d mm", words(send(client, chest(GREYS["clear"]))))
 
 
+def test_the_model_is_named_by_its_digest_wherever_it_is_named(predictor):
+    """Version and day are those of many models."""
+    digest = "0123456789abcdef" * 4
+    app = create_app(predictor)
+    resources = app.extensions[EXTENSION].current().resources
+    app.extensions[EXTENSION] = Champion(ServedModel(resources, predictor, digest))
+    client = app.test_client()
+    assert "Model 0.1.0, float32, 2026-11-23, 0123456789ab" in words(send(client, chest(GREYS["clear"])))
+    assert "Version 0.1.0, float32, 0123456789ab" in words(client.get("/"))
+    assert "Version 0.1.0, trained 2026-11-23, SHA-256 0123456789ab" in words(client.get("/about"))
+    for path in ("/", "/about"):
+        assert "0123456789abc" not in words(client.get(path))
+
+
 def test_a_model_that_took_over_meanwhile_is_not_named_beside_the_answer_of_the_old(client, monkeypatch):
     """The page is about the model that answered, whichever is served when it is written."""
     old, new = (ServedModel(Resources.of(client.application.config), model) for model in models("1.0", "2.0"))
