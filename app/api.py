@@ -64,7 +64,8 @@ def predictions() -> Response:
 def model() -> Response:
     """Everything in the model's metadata, and the digest of its file."""
     served = served_model()
-    return jsonify({**dataclasses.asdict(served.require().metadata), "digest": served.digest})
+    facts = dataclasses.asdict(served.require().metadata)
+    return jsonify({**facts, "warnings": served.warnings, "digest": served.digest})
 
 
 @blueprint.get("/api/v1/openapi.json")
@@ -111,8 +112,9 @@ def metrics() -> Response:
 def brief(served: ServedModel) -> dict[str, Any]:
     """What every answer says of the model that gave it."""
     metadata = served.require().metadata
-    names = ("version", "created", "classes", "source", "synthetic", "warnings", "precision")
-    return {**{name: getattr(metadata, name) for name in names}, "digest": served.digest}
+    names = ("version", "created", "classes", "source", "synthetic", "precision")
+    facts = {name: getattr(metadata, name) for name in names}
+    return {**facts, "warnings": served.warnings, "digest": served.digest}
 
 
 def _none_usable(items: Sequence[Item]) -> Response:

@@ -78,6 +78,7 @@ class ServedModel:
         resources: what it shares with those before and after it.
         predictor: the loaded model, None where there is none.
         digest: SHA-256 of its file; empty where it came from no file.
+        cautions: what speaks against believing it on this machine.
         reason: why there is none and what to do, empty otherwise; names no path of the server.
     """
 
@@ -85,6 +86,7 @@ class ServedModel:
     predictor: Predictor | None
     digest: str = ""
     reason: str = ""
+    cautions: tuple[str, ...] = ()
 
     def require(self) -> Predictor:
         """The model.
@@ -95,6 +97,11 @@ class ServedModel:
         if self.predictor is None:
             raise ServiceUnavailable(self.reason, retry_after=RETRY_SECONDS)
         return self.predictor
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that speaks against believing it: on this machine, and by the audit of its slices."""
+        return (*self.cautions, *(self.predictor.metadata.warnings if self.predictor else ()))
 
 
 def check(predictor: Predictor) -> None:
@@ -202,7 +209,7 @@ def open_champion(predictor: Predictor | None, resources: Resources) -> Champion
     """
     if predictor is not None:
         check(predictor)
-        return Champion(ServedModel(resources, predictor))
+        return Champion(ServedModel(resources, predictor, cautions=_cautions(predictor)))
     dataset, path = _catalog_entry(Path(resources.config["PROJECT"]), resources.config["CONF_ENV"])
     missing = ServedModel(resources, None, reason=NO_MODEL)
     return Champion(missing, lambda: _load(dataset, path, resources), lambda: _stamp(path))
@@ -250,10 +257,18 @@ def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resou
         # The reason stands here, since the log leaves out what exceptions say; no patient is in a model file.
         log.exception("the served model cannot be used: %s", error)
         return ServedModel(resources, None, reason=BAD_MODEL)
-    if predictor.metadata.precision == "int8" and not multiplies_int8():
-        log.warning(
-            "the served model computes in int8 and this processor has no VNNI, so that sums may overflow: probabilities may "
-            "not be those that it was judged by; serve it on a processor with one of %s",
-            ", ".join(sorted(INT8_FLAGS)),
-        )
-    return ServedModel(resources, predictor, predictor.digest)
+    cautions = _cautions(predictor)
+    for caution in cautions:
+        log.warning("%s", caution)
+    return ServedModel(resources, predictor, predictor.digest, cautions=cautions)
+
+
+def _cautions(predictor: Predictor) -> tuple[str, ...]:
+    if predictor.metadata.precision != "int8" or multiplies_int8():
+        return ()
+    able = ", ".join(sorted(INT8_FLAGS))
+    words = (
+        "This model computes in int8, and this server's processor has no VNNI, so that sums may overflow: "
+        f"probabilities may not be those that it was judged by. Serve it on a processor with one of {able}."
+    )
+    return (words,)

@@ -95,12 +95,18 @@ def test_a_model_that_cannot_tell_suspected_from_clear_is_not_served(project, ma
     ("precision", "able", "warned"), [("int8", False, True), ("int8", True, False), ("float32", False, False)]
 )
 def test_an_int8_model_on_a_processor_whose_sums_overflow_is_warned_of(
-    project, make_model, monkeypatch, caplog, precision, able, warned
+    project, make_model, bright, monkeypatch, caplog, precision, able, warned
 ):
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: able)
-    project = with_model(project, make_model(precision=precision))
-    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").status_code == 200
-    assert ("this processor has no VNNI" in caplog.text) is warned
+    project = with_model(project, make_model(precision=precision, warnings=("few groups",)))
+    client = create_app(config={"PROJECT": project}).test_client()
+    answer = client.post("/api/v1/predictions", data={"file": (io.BytesIO(bright), "slice.png")}).json
+    assert ("no VNNI" in caplog.text) is warned
+    for model in (client.get("/readyz").json["model"], answer["model"], client.get("/api/v1/model").json):
+        assert ["no VNNI" in text for text in model["warnings"]] == ([True, False] if warned else [False])
+    page = client.get("/").text
+    assert "few groups" in page
+    assert ("no VNNI" in page[: page.index("<form")]) is warned
 
 
 def test_the_digest_of_the_file_is_told_everywhere(project, make_model, bright):
