@@ -105,7 +105,7 @@ class ServedModel:
 
 
 def check(predictor: Predictor) -> None:
-    """Ask a model about a black slice, which also warms it.
+    """Ask a model about a black slice, alone and side by side with others, which also warms both of its sessions.
 
     Raises:
         ValueError: it answers in another shape than it names classes, or cannot tell suspected from clear.
@@ -113,15 +113,16 @@ def check(predictor: Predictor) -> None:
     metadata = predictor.metadata
     if metadata.operating_point is None or metadata.novelty is None:
         raise ValueError("the model carries no operating point or no limit of novelty; train it anew with `make run`")
-    judged = predictor.judge(np.zeros((1, metadata.preparation.size, metadata.preparation.size), dtype=np.uint8))
+    black = np.zeros((1, metadata.preparation.size, metadata.preparation.size), dtype=np.uint8)
     count = len(metadata.classes)
-    for name, found, expected in (
-        ("probabilities", judged.probabilities.shape, (1, count)),
-        ("unusual_evidence", judged.unusual_evidence.shape[:2], (1, count)),
-        ("distance", judged.distances.shape, (1,)),
-    ):
-        if found != expected:
-            raise ValueError(f"the model must answer one slice with {name} of shape {expected}, received {found}")
+    for judged in (predictor.judge(black), predictor.judge(black, crowded=True)):
+        for name, found, expected in (
+            ("probabilities", judged.probabilities.shape, (1, count)),
+            ("unusual_evidence", judged.unusual_evidence.shape[:2], (1, count)),
+            ("distance", judged.distances.shape, (1,)),
+        ):
+            if found != expected:
+                raise ValueError(f"the model must answer one slice with {name} of shape {expected}, received {found}")
 
 
 class Champion:

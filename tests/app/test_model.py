@@ -77,6 +77,20 @@ def test_a_damaged_model_is_503_and_its_path_stays_in_the_log(project, caplog):
     assert str(project) in caplog.text
 
 
+def test_both_ways_of_asking_a_model_are_warmed_before_it_is_ready(make_model, monkeypatch):
+    """One that has never run takes several times as long for its first slice."""
+    asked = []
+    judge = Predictor.judge
+
+    def watch(self, prepared, crowded=False):
+        asked.append(crowded)
+        return judge(self, prepared, crowded)
+
+    monkeypatch.setattr(Predictor, "judge", watch)
+    create_app(Predictor(make_model(), threads=2))
+    assert sorted(asked) == [False, True]
+
+
 def test_a_model_that_answers_for_other_classes_than_it_names_is_not_served(project, make_model, caplog):
     model = make_model(("adenocarcinoma", "normal"), outputs=3)
     client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
