@@ -20,7 +20,8 @@ COPY pyproject.toml ./
 COPY conf/base/catalog.yml conf/base/globals.yml conf/base/
 COPY src src
 COPY app app
-COPY data/06_models/classifier.onnx data/06_models/
+# With its SHA-256: another file in its place is not served.
+COPY data/06_models/classifier.onnx data/06_models/classifier.onnx.sha256 data/06_models/
 
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/srv/lung-tumor/src:/srv/lung-tumor \

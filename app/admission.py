@@ -9,9 +9,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from flask import Flask, g, request
+from flask import Flask, Response, g, request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests, Unauthorized
 
@@ -59,7 +60,7 @@ class RateLimit:
 
 
 class Room:
-    """Room for what requests hold, their bodies or the file that each unpacks, by number and by bytes.
+    """Room for what requests hold, a body and then its answer, or the file that each unpacks, by number and by bytes.
 
     Args:
         requests: most of them.
@@ -72,7 +73,7 @@ class Room:
         self._size = size
         self._share = share
         self._lock = threading.Lock()
-        self._bodies: list[tuple[str, int]] = []
+        self._held: list[tuple[str, int]] = []
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Room:
@@ -82,24 +83,36 @@ class Room:
     @property
     def taken(self) -> int:
         """Requests under way."""
-        return len(self._bodies)
+        return len(self._held)
+
+    @property
+    def size(self) -> int:
+        """Bytes that they hold together."""
+        with self._lock:
+            return sum(size for _, size in self._held)
 
     def enter(self, client: str, size: int) -> bool:
         """Take room for a client; whether there was some."""
         with self._lock:
-            everyones = [taken for _, taken in self._bodies]
-            own = [taken for whose, taken in self._bodies if whose == client]
+            everyones = [taken for _, taken in self._held]
+            own = [taken for whose, taken in self._held if whose == client]
             if not _fits(everyones, size, self._requests, self._size):
                 return False
             if not _fits(own, size, self._share * self._requests, self._share * self._size):
                 return False
-            self._bodies.append((client, size))
+            self._held.append((client, size))
             return True
+
+    def swap(self, client: str, size: int, other: int) -> None:
+        """Hold something else in its place, even where there is no room for it: it is there already."""
+        with self._lock:
+            self._held.remove((client, size))
+            self._held.append((client, other))
 
     def leave(self, client: str, size: int) -> None:
         """Give it back."""
         with self._lock:
-            self._bodies.remove((client, size))
+            self._held.remove((client, size))
 
 
 def _fits(sizes: list[int], size: int, requests: float, most: float) -> bool:
@@ -129,12 +142,23 @@ def register(app: Flask, metrics: Metrics) -> Room:
         if request.method == "POST":
             _take(room, metrics, client, int(config["MAX_CONTENT_LENGTH"]))
 
+    def hold_answer(response: Response) -> Response:
+        """The body is of no more use, but the answer is held until it is written, and may be as large."""
+        taken = g.pop("room_taken", None)
+        if taken is not None:
+            client, size = taken
+            length = response.calculate_content_length() or 0
+            room.swap(client, size, length)
+            response.call_on_close(partial(room.leave, client, length))
+        return response
+
     def let_go(_: BaseException | None) -> None:
         taken = g.pop("room_taken", None)
         if taken is not None:
             room.leave(*taken)
 
     app.before_request(admit)
+    app.after_request(hold_answer)
     app.teardown_request(let_go)
     return room
 

@@ -69,7 +69,7 @@ def model() -> Response:
     served = served_model()
     told = dataclasses.asdict(served.require().metadata)
     del told["learnt_from"]
-    return jsonify({**told, "digest": served.digest})
+    return jsonify({**told, "warnings": served.warnings, "digest": served.digest})
 
 
 @blueprint.get("/api/v1/openapi.json")
@@ -116,8 +116,9 @@ def metrics() -> Response:
 def brief(served: ServedModel) -> dict[str, Any]:
     """What every answer says of the model that gave it."""
     metadata = served.require().metadata
-    names = ("version", "created", "classes", "source", "synthetic", "warnings", "precision")
-    return {**{name: getattr(metadata, name) for name in names}, "digest": served.digest}
+    names = ("version", "created", "classes", "source", "synthetic", "precision")
+    facts = {name: getattr(metadata, name) for name in names}
+    return {**facts, "warnings": served.warnings, "digest": served.digest}
 
 
 def _none_usable(items: Sequence[Item]) -> Response:

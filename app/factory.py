@@ -49,8 +49,8 @@ option                 meaning
 ``MAX_UNPACKED_BYTES``  bytes that the zips of one request unpack to
 ``MAX_SLICES``          slices of one request, those in zips and in multi-frame files counted
 ``REQUEST_SECONDS``     time for judging what one request sent; what is not judged by then is to be sent again
-``MAX_REQUESTS``        requests with a body at a time; one more is told to come again (503)
-``MAX_BYTES_AT_ONCE``   bytes of their bodies together, and as many of what they hold unpacked of zips
+``MAX_REQUESTS``        requests with a body at a time, until their answers are written; one more is told to come again (503)
+``MAX_BYTES_AT_ONCE``   bytes of their bodies, then answers, together; and as many of what zips and deflated DICOM unpack to
 ``CLIENT_SHARE``        share of these that one client address may take
 ``JUDGED_AT_ONCE``      pictures held decoded at a time
 ``RUNS``                slices that the model judges at a time, each in a run of its own

@@ -22,6 +22,7 @@ from app.engine import Engine
 from app.metrics import Metrics
 from app.turns import Turns
 from lung_tumor.configuration import CONFIG_LOADER_ARGS
+from lung_tumor.files import record_of
 from lung_tumor.predictor import Predictor
 from lung_tumor.processor import INT8_FLAGS, multiplies_int8
 
@@ -52,7 +53,7 @@ class Resources:
         engine: where slices wait for the model.
         metrics: what is counted.
         turns: one for each picture that may be held decoded at a time.
-        unpacked: room for what the zips of all requests hold unpacked.
+        unpacked: room for what the zips and the deflated files of all requests hold unpacked.
         large: held while a large picture is decoded, since one alone takes hundreds of megabytes.
     """
 
@@ -77,6 +78,7 @@ class ServedModel:
         resources: what it shares with those before and after it.
         predictor: the loaded model, None where there is none.
         digest: SHA-256 of its file; empty where it came from no file.
+        cautions: what speaks against believing it on this machine.
         reason: why there is none and what to do, empty otherwise; names no path of the server.
     """
 
@@ -84,6 +86,7 @@ class ServedModel:
     predictor: Predictor | None
     digest: str = ""
     reason: str = ""
+    cautions: tuple[str, ...] = ()
 
     def require(self) -> Predictor:
         """The model.
@@ -95,9 +98,14 @@ class ServedModel:
             raise ServiceUnavailable(self.reason, retry_after=RETRY_SECONDS)
         return self.predictor
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """All that speaks against believing it: on this machine, and by the audit of its slices."""
+        return (*self.cautions, *(self.predictor.metadata.warnings if self.predictor else ()))
+
 
 def check(predictor: Predictor) -> None:
-    """Ask a model about a black slice, which also warms it.
+    """Ask a model about a black slice, alone and side by side with others, which also warms both of its sessions.
 
     Raises:
         ValueError: it answers in another shape than it names classes, or cannot tell suspected from clear.
@@ -105,15 +113,16 @@ def check(predictor: Predictor) -> None:
     metadata = predictor.metadata
     if metadata.operating_point is None or metadata.novelty is None:
         raise ValueError("the model carries no operating point or no limit of novelty; train it anew with `make run`")
-    judged = predictor.judge(np.zeros((1, metadata.preparation.size, metadata.preparation.size), dtype=np.uint8))
+    black = np.zeros((1, metadata.preparation.size, metadata.preparation.size), dtype=np.uint8)
     count = len(metadata.classes)
-    for name, found, expected in (
-        ("probabilities", judged.probabilities.shape, (1, count)),
-        ("unusual_evidence", judged.unusual_evidence.shape[:2], (1, count)),
-        ("distance", judged.distances.shape, (1,)),
-    ):
-        if found != expected:
-            raise ValueError(f"the model must answer one slice with {name} of shape {expected}, received {found}")
+    for judged in (predictor.judge(black), predictor.judge(black, crowded=True)):
+        for name, found, expected in (
+            ("probabilities", judged.probabilities.shape, (1, count)),
+            ("unusual_evidence", judged.unusual_evidence.shape[:2], (1, count)),
+            ("distance", judged.distances.shape, (1,)),
+        ):
+            if found != expected:
+                raise ValueError(f"the model must answer one slice with {name} of shape {expected}, received {found}")
 
 
 class Champion:
@@ -201,7 +210,7 @@ def open_champion(predictor: Predictor | None, resources: Resources) -> Champion
     """
     if predictor is not None:
         check(predictor)
-        return Champion(ServedModel(resources, predictor))
+        return Champion(ServedModel(resources, predictor, cautions=_cautions(predictor)))
     dataset, path = _catalog_entry(Path(resources.config["PROJECT"]), resources.config["CONF_ENV"])
     missing = ServedModel(resources, None, reason=NO_MODEL)
     return Champion(missing, lambda: _load(dataset, path, resources), lambda: _stamp(path))
@@ -222,6 +231,11 @@ def _catalog_entry(project: Path, env: str | None) -> tuple[AbstractDataset[Any,
 
 
 def _stamp(path: Path) -> object:
+    """State of the file and of its record, which is written a moment later; None where there is no file."""
+    return (found, _state(record_of(path))) if (found := _state(path)) else None
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
     try:
         found = path.stat()
     except OSError:
@@ -244,10 +258,18 @@ def _load(dataset: AbstractDataset[Any, Predictor], path: Path, resources: Resou
         # The reason stands here, since the log leaves out what exceptions say; no patient is in a model file.
         log.exception("the served model cannot be used: %s", error)
         return ServedModel(resources, None, reason=BAD_MODEL)
-    if predictor.metadata.precision == "int8" and not multiplies_int8():
-        log.warning(
-            "the served model computes in int8 and this processor has no VNNI, so that sums may overflow: probabilities may "
-            "not be those that it was judged by; serve it on a processor with one of %s",
-            ", ".join(sorted(INT8_FLAGS)),
-        )
-    return ServedModel(resources, predictor, predictor.digest)
+    cautions = _cautions(predictor)
+    for caution in cautions:
+        log.warning("%s", caution)
+    return ServedModel(resources, predictor, predictor.digest, cautions=cautions)
+
+
+def _cautions(predictor: Predictor) -> tuple[str, ...]:
+    if predictor.metadata.precision != "int8" or multiplies_int8():
+        return ()
+    able = ", ".join(sorted(INT8_FLAGS))
+    words = (
+        "This model computes in int8, and this server's processor has no VNNI, so that sums may overflow: "
+        f"probabilities may not be those that it was judged by. Serve it on a processor with one of {able}."
+    )
+    return (words,)

@@ -167,7 +167,10 @@ def _schemas() -> Schema:
         "classes": {**words, "minItems": 2},
         "source": {**text, "description": "Where its slices came from."},
         "synthetic": {**flag, "description": "Whether it learnt from drawn slices: then no answer means anything."},
-        "warnings": {**words, "description": "What the audit of its slices says against believing it."},
+        "warnings": {
+            **words,
+            "description": "What the server's processor or the audit of its slices says against believing it.",
+        },
         "precision": {"enum": ["float32", "int8"]},
         "digest": {**text, "description": "SHA-256 of the model file."},
     }

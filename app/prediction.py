@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import secrets
 import time
 from collections import deque
@@ -17,21 +16,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from werkzeug.exceptions import (
     HTTPException,
-    RequestEntityTooLarge,
     ServiceUnavailable,
     UnprocessableEntity,
     UnsupportedMediaType,
 )
 
 from app.admission import this_client
-from app.model import Resources, ServedModel
+from app.model import ServedModel
 from app.pictures import evidence_overlay, png_uri
-from app.problems import problem
+from app.problems import problem, sentence
+from app.slices import Slice, slices_of
 from app.turns import Turns
-from app.uploads import WRONG_TYPE, Upload, too_slow, unpacked
+from app.uploads import WRONG_TYPE, too_slow
 from lung_tumor.answers import Answer, Decision, decide
 from lung_tumor.dicom import is_dicom
-from lung_tumor.dicom_frames import split_frames
 from lung_tumor.dicom_series import Place, place_of
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import Pixels, decode, prepare
@@ -49,12 +47,6 @@ _LARGE_PIXELS = 2048 * 2048
 
 _SERIES_KEY = secrets.token_bytes(16)
 """Makes another name of a series' UID: the same in all answers of this process, and of no use to tell the UID."""
-
-_FIX = re.compile(r"; (export|give) ")
-"""How the library's reasons name what to do."""
-
-_NOT_SAID = re.compile(r" \(|; use ")
-"""Where they go on with the decoder's own words, or with formats that the library reads and the app does not."""
 
 _AHEAD = 4
 """Slices of one request that wait for the model: enough to fill its runs, few enough that others get their turn."""
@@ -141,8 +133,8 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
     try:
         # Closed even where a model breaks: what it holds unpacked takes room.
         with closing(_prepared_each(files, model, until)) as slices:
-            for upload, place, found in slices:
-                items.append(_placed(upload, place))
+            for part, place, found in slices:
+                items.append(_placed(part, place))
                 places.append(place)
                 if isinstance(found, HTTPException):
                     items[-1] = _unusable(items[-1], found)
@@ -165,56 +157,35 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
 def _prepared_each(
     files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
-) -> Generator[tuple[Upload, Place | None, Pixels | HTTPException]]:
+) -> Generator[tuple[Slice, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices, client = _slices(files, model.resources, until), this_client()
+    slices, client = slices_of(files, model.resources, until), this_client()
     while True:
-        # Without a turn the time is up, and nothing is unpacked or decoded any more.
         with _turn(model.resources.turns, client, until):
-            upload = next(slices, None)
-            if upload is None:
+            part = next(slices, None)
+            if part is None:
                 return
-            place: Place | None = None
-            found: Pixels | HTTPException
-            if isinstance(upload.content, bytes):
-                place, found = place_of(upload.content), _prepared(upload.content, model, until)
-            else:
-                found = upload.content
-        # The content is not needed any more, and the next may be as large.
-        yield upload._replace(content=b""), place, found
+            place, found = _opened(part, model, until)
+        yield part, place, found
 
 
-def _slices(files: Sequence[tuple[str, bytes]], resources: Resources, until: float) -> Iterator[Upload]:
-    """The uploads, with each frame of a multi-frame DICOM file by itself, up to ``MAX_SLICES`` in all."""
-    left = most = int(resources.config["MAX_SLICES"])
-    for upload in unpacked(files, resources.config, resources.unpacked, until):
-        for part in _frames(upload, most):
-            left -= 1
-            if left < 0:
-                words = f"More than {most} slices were sent. Send the rest separately."
-                yield upload._replace(content=RequestEntityTooLarge(words))
-                return
-            yield part
-
-
-def _frames(upload: Upload, most: int) -> Iterator[Upload]:
-    if not isinstance(upload.content, bytes):
-        yield upload
-        return
-    try:
-        frames = split_frames(upload.content, most)
-    except SliceError as error:
-        yield upload._replace(content=UnprocessableEntity(_sentence(str(error))))
-        return
-    for number, opened in enumerate(frames, start=1):
-        name = upload.name if len(frames) == 1 else f"{upload.name} (frame {number})"
-        yield upload._replace(name=name, content=opened())
+def _opened(part: Slice, model: ServedModel, until: float) -> tuple[Place | None, Pixels | HTTPException]:
+    if isinstance(part.content, HTTPException):
+        return None, part.content
+    # A file of many frames is split at once, and goes on yielding them when the time is up.
+    if time.monotonic() > until:
+        return None, too_slow()
+    content = part.content()
+    return place_of(content), _prepared(content, model, until)
 
 
 @contextmanager
 def _turn(turns: Turns, client: str, until: float) -> Iterator[None]:
-    """A turn, if it comes before the request's time is up."""
-    came = turns.acquire(client, max(0.0, until - time.monotonic()))
+    """A turn; without one the request's time is up, and what asks for the time unpacks and decodes nothing."""
+    came = False
+    # However early a wait may end: without a turn it must be later than ``until``.
+    while not came and (left := until - time.monotonic()) >= 0.0:
+        came = turns.acquire(client, left)
     try:
         yield
     finally:
@@ -254,7 +225,7 @@ def _prepared(content: bytes, model: ServedModel, until: float) -> Pixels | HTTP
         decoded = decode(content, options.dicom_window, hold)
         prepared = prepare(decoded.pixels, options, decoded.strokes)
     except SliceError as error:
-        return UnprocessableEntity(_sentence(str(error)))
+        return UnprocessableEntity(sentence(str(error)))
     except ServiceUnavailable as error:
         return error
     return prepared if time.monotonic() <= until else too_slow()
@@ -303,8 +274,8 @@ def _images(prepared: Pixels, judged: Judged, decision: Decision, metadata: Mode
     return {"slice": png_uri(prepared), "evidence": png_uri(overlay), "class": metadata.classes[shown]}
 
 
-def _placed(upload: Upload, place: Place | None) -> Item:
-    item = Item(upload.name, upload.file)
+def _placed(part: Slice, place: Place | None) -> Item:
+    item = Item(part.name, part.file)
     if place is None:
         return item
     series = hashlib.blake2b(place.series, key=_SERIES_KEY, digest_size=8).hexdigest() if place.series else None
@@ -326,10 +297,3 @@ def _order(places: Sequence[Place | None]) -> list[int]:
 def _number(value: float | np.floating[Any]) -> float | None:
     """Six digits; what is no number has no place in JSON."""
     return round(float(value), 6) if math.isfinite(value) else None
-
-
-def _sentence(reason: str) -> str:
-    """The library's reason as a sentence, with a fix."""
-    reason = _NOT_SAID.split(reason)[0]
-    fix = "" if _FIX.search(reason) else " Export the whole slice again, as PNG, JPEG or DICOM, and send the new file."
-    return f"{reason[0].upper()}{reason[1:]}.{fix}"

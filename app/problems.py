@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -19,6 +20,12 @@ _OWN_WORDS = {
     405: "This address does not take that method. The header `Allow` names those that it takes.",
     500: "The server failed; its log says why. Send the slice again, and tell the operator if that does not help.",
 }
+
+_FIX = re.compile(r"; (export|give) ")
+"""How the library's reasons name what to do."""
+
+_NOT_SAID = re.compile(r" \(|; use ")
+"""Where they go on with the decoder's own words, or with formats that the library reads and the app does not."""
 
 
 def register(app: Flask, render_page: Callable[[int, str], str]) -> None:
@@ -42,6 +49,13 @@ def problem(error: HTTPException) -> dict[str, Any]:
     """The members of an RFC 9457 problem; its type is ``about:blank``, so that the status says what kind it is."""
     status = HTTPStatus(error.code or 500)
     return {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": _detail(error)}
+
+
+def sentence(reason: str) -> str:
+    """The library's reason of why a slice cannot be judged, as a sentence with a fix."""
+    reason = _NOT_SAID.split(reason)[0]
+    fix = "" if _FIX.search(reason) else " Export the whole slice again, as PNG, JPEG or DICOM, and send the new file."
+    return f"{reason[0].upper()}{reason[1:]}.{fix}"
 
 
 def problem_response(error: HTTPException, **members: Any) -> Response:

@@ -80,15 +80,17 @@ def unpacked(
         files: name and content, as uploaded.
         config: ``MAX_ENTRIES`` of a zip, ``MAX_UNPACKED_BYTES`` of all zips together, ``MAX_CONTENT_LENGTH`` of one file.
         room: for what all requests hold unpacked; a file that finds none is to be sent again.
-        until: when the request's time is up, by the monotonic clock; files have no content from then on.
+        until: when the request's time is up, by the monotonic clock; from then on no file has content, and no zip is opened.
     """
     left = [int(config["MAX_UNPACKED_BYTES"])]
     for index, (name, content) in enumerate(files):
+        if time.monotonic() > until:
+            yield Upload(_shown(name), index, too_slow())
         # A zip may hide in the 128 bytes before a DICOM file's prefix; it is read as what it says it is for us.
-        if content.startswith(_ZIP) and not is_dicom(content):
+        elif content.startswith(_ZIP) and not is_dicom(content):
             yield from _entries(_shown(name), index, content, config, left, room, until)
         else:
-            yield Upload(_shown(name), index, content if time.monotonic() <= until else too_slow())
+            yield Upload(_shown(name), index, content)
 
 
 def too_slow() -> ServiceUnavailable:

@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 
 model=data/06_models/classifier.onnx
 [ -f "$model" ] || { echo "no served model at $model; make one with \`make run\`" >&2; exit 1; }
+[ -f "$model.sha256" ] || { echo "no $model.sha256; \`make run\` writes it with the model" >&2; exit 1; }
 
 revision=$(git rev-parse HEAD)
 # The model is not git's; what else enters the image is.
@@ -16,16 +17,17 @@ if [ -n "$(git status --porcelain -- Dockerfile .dockerignore requirements-serve
     revision=$revision-dirty
 fi
 facts=$(PYTHONPATH=src "${PYTHON:-python}" - "$model" <<'PY'
-import hashlib
 import sys
 from pathlib import Path
 
 import lung_tumor
+from lung_tumor.files import require_recorded
 from lung_tumor.predictor import Predictor
 
 model = Path(sys.argv[1])
-synthetic = str(Predictor(model).metadata.synthetic).lower()
-sys.stdout.write(f"{lung_tumor.__version__} {hashlib.sha256(model.read_bytes()).hexdigest()} {synthetic}")
+predictor = Predictor(model)
+require_recorded(model, predictor.digest)
+sys.stdout.write(f"{lung_tumor.__version__} {predictor.digest} {str(predictor.metadata.synthetic).lower()}")
 PY
 )
 read -r version sha256 synthetic <<<"$facts"

@@ -61,7 +61,7 @@ def enhanced(heights: tuple[float, ...] = HEIGHTS, shared_rescale: bool = True):
 
 
 def opened(content: bytes) -> list[bytes]:
-    return [frame() for frame in split_frames(content, 10)]
+    return [frame() for frame in split_frames(content, 10).files]
 
 
 def assert_frames(content: bytes) -> list[bytes]:
@@ -75,6 +75,14 @@ def assert_frames(content: bytes) -> list[bytes]:
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
 def test_a_multi_frame_file_becomes_its_slices(syntax):
     assert_frames(written(multi_frame(), syntax))
+
+
+def test_only_a_deflated_file_of_several_frames_says_what_its_frames_hold_beside_it():
+    plain, packed = (written(multi_frame(), syntax) for syntax in (None, DeflatedExplicitVRLittleEndian))
+    single = written(dataset_of(ramp()), DeflatedExplicitVRLittleEndian)
+    assert [split_frames(content, 10).inflated for content in (plain, single)] == [0, 0]
+    pixels = 3 * ramp().nbytes
+    assert pixels < split_frames(packed, 10).inflated < pixels + 2000
 
 
 @pytest.mark.parametrize("syntax", [None, ImplicitVRLittleEndian])
@@ -152,7 +160,7 @@ def test_frames_are_written_one_by_one_as_they_are_asked_for():
     dataset.PixelData = 100 * dataset.PixelData
     content = written(dataset)
     tracemalloc.start()
-    frames = split_frames(content, 300)
+    frames = split_frames(content, 300).files
     sizes = [len(frame()) for frame in frames]
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()

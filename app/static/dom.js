@@ -54,9 +54,9 @@ export const ANSWERS = {
 /** One of the keys of `ANSWERS`; late is what the server had no time for. */
 export const answerOf = (item) => (item.error ? (item.error.status === 503 ? "late" : "error") : item.answer);
 
-/** The model that answered, in words. */
+/** The model that answered, in words: its digest tells it from others of the same version and day. */
 export const modelOf = ({ model }) =>
-  [model.version || "of no stated version", model.precision, model.created.slice(0, 10)].filter(Boolean).join(", ");
+  [model.version || "of no stated version", model.precision, model.created.slice(0, 10), model.digest.slice(0, 12)].filter(Boolean).join(", ");
 
 /** Fill `place` anew with elements of items, and give the focus back to that of the item that had it. */
 export function refill(place, elements) {

@@ -58,6 +58,7 @@ class Elements:
         values: tag to raw value, of the elements that were asked for.
         pixels: value of Pixel Data, cut short where the file is; None where there is none.
         encapsulated: whether the pixels are a sequence of fragments.
+        inflated: bytes that a deflated file was inflated to, which the pixels keep in memory; 0 of any other.
     """
 
     syntax: str
@@ -65,6 +66,7 @@ class Elements:
     values: dict[int, bytes] = field(repr=False)
     pixels: memoryview | None = field(repr=False)
     encapsulated: bool
+    inflated: int = 0
 
 
 def is_dicom(content: bytes) -> bool:
@@ -88,8 +90,10 @@ def read_elements(content: bytes, wanted: frozenset[int]) -> Elements:
         SliceError: cut short, damaged, nested too deeply, or inflating to more than a slice needs.
     """
     syntax, at = _read_meta(content, 132 if content[128:132] == b"DICM" else 0)
+    inflated = 0
     if syntax == DEFLATED_LITTLE:
         content, at = _inflated(content[at:]), 0
+        inflated = len(content)
     implicit, order = _writing(content, at)
     syntax = syntax or (EXPLICIT_BIG if order == ">" else IMPLICIT_LITTLE if implicit else EXPLICIT_LITTLE)
     values: dict[int, bytes] = {}
@@ -97,7 +101,7 @@ def read_elements(content: bytes, wanted: frozenset[int]) -> Elements:
         if element.tag == _PIXEL_DATA:
             undefined = element.length == _UNDEFINED
             end = len(content) if undefined else element.start + element.length
-            return Elements(syntax, order, values, memoryview(content)[element.start : end], undefined)
+            return Elements(syntax, order, values, memoryview(content)[element.start : end], undefined, inflated)
         if element.tag in wanted and element.length != _UNDEFINED:
             end = element.start + min(element.length, _LONGEST_VALUE)
             values.setdefault(element.tag, content[element.start : end])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 from lung_tumor.dicom_codecs import NATIVE
 from lung_tumor.dicom_elements import EXPLICIT_LITTLE, Elements, fragments, is_dicom, read_elements, read_groups
@@ -48,27 +49,37 @@ _OF_A_FRAME: dict[int, bytes] = {
 """What may differ: in enhanced files it stands in functional groups (PS3.3, C.7.6.16)."""
 
 
-def split_frames(content: bytes, most: int) -> list[Callable[[], bytes]]:
+class Frames(NamedTuple):
+    """The slices of a file.
+
+    Attributes:
+        files: for each, one or more, a call that gives it as a file of its own: all together are as large as their source.
+        inflated: bytes that these calls hold beside the file that was given; 0 but of a deflated file of several frames.
+    """
+
+    files: list[Callable[[], bytes]]
+    inflated: int = 0
+
+
+def split_frames(content: bytes, most: int) -> Frames:
     """The slices of a multi-frame DICOM file, in the order of the frames.
 
     Args:
         content: any file; what is no multi-frame DICOM, and what is written in big-endian order, is given back as it is.
         most: frames that are read.
 
-    Returns:
-        For each frame, one or more, a call that gives it as a file of its own: all together are as large as ``content``.
-
     Raises:
         SliceError: it holds more frames, does not say how many, or is damaged.
     """
+    whole = Frames([lambda: content])
     if not is_dicom(content):
-        return [lambda: content]
+        return whole
     elements = read_elements(content, frozenset((*_COMMON, *_OF_A_FRAME, _FRAMES)))
     enhanced = elements.values.get(_SOP_CLASS, b"").strip(b" \0") == _ENHANCED_CT
     text = elements.values.get(_FRAMES, b"1").decode("latin-1").strip(" \0")
     count = int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
     if elements.order == ">" or elements.pixels is None or (count <= 1 and not enhanced):
-        return [lambda: content]
+        return whole
     if count < 1:
         raise SliceError("the DICOM file does not say how many frames it holds; export it as single slices")
     if count > most:
@@ -76,7 +87,10 @@ def split_frames(content: bytes, most: int) -> list[Callable[[], bytes]]:
     shared, groups = read_groups(content, frozenset(_OF_A_FRAME)) if enhanced else ({}, [])
     own = [groups[index] if index < len(groups) else {} for index in range(count)]
     pixels = _pixels_of_frames(elements, count)
-    return [partial(_file, elements, {**shared, **values}, part) for values, part in zip(own, pixels, strict=True)]
+    files: list[Callable[[], bytes]] = [
+        partial(_file, elements, {**shared, **values}, part) for values, part in zip(own, pixels, strict=True)
+    ]
+    return Frames(files, elements.inflated)
 
 
 def _pixels_of_frames(elements: Elements, count: int) -> list[list[memoryview]]:

@@ -15,16 +15,32 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from werkzeug.test import TestResponse
 
 from app import create_app
 from lung_tumor.configuration import PROJECT
 from lung_tumor.predictor import Predictor
 from tests.support.served_models import brightness_model
+
+
+class Reader(FlaskClient):
+    """Takes every answer to its end and closes it, as a server does; Werkzeug's leaves both to whoever reads."""
+
+    def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
+        return super().open(*args, buffered=buffered, **options)
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Flask, "test_client_class", Reader)
+
 
 MakeModel = Callable[..., bytes]
 MakeSlice = Callable[..., bytes]

@@ -11,13 +11,14 @@ import pytest
 
 from app import create_app
 from app.admission import RateLimit, Room
+from app.api import ROOM
 from app.clients import client_of
 
 URL = "/api/v1/predictions"
 
 
-def send(client, content: bytes, url: str = URL, **headers: str):
-    return client.post(url, data={"file": (io.BytesIO(content), "slice.png")}, headers=headers)
+def send(client, content: bytes, url: str = URL, buffered: bool = True, **headers: str):
+    return client.post(url, data={"file": (io.BytesIO(content), "slice.png")}, headers=headers, buffered=buffered)
 
 
 # --- Token ------------------------------------------------------------------------------------------------------------
@@ -198,3 +199,35 @@ def test_a_request_that_fails_gives_its_room_back(predictor, bright):
         assert send(client, b"text").status_code == 415
         assert client.post(URL, data=b"x", content_type="image/png").status_code == 415
     assert send(client, bright).status_code == 200
+
+
+def test_an_answer_takes_room_until_it_is_written(predictor, bright):
+    """Which is when the server closes it, long after the request was handled where the client reads slowly."""
+    app = create_app(predictor, {"MAX_REQUESTS": 2, "CLIENT_SHARE": 1.0})
+    room = app.extensions[ROOM]
+    sent = len(bright)
+    under_way = send(app.test_client(), bright, f"{URL}?images=true", buffered=False)
+    length = under_way.content_length
+    assert (under_way.status_code, room.taken, room.size) == (200, 1, length)
+    assert length != sent
+    assert send(app.test_client(), bright).status_code == 200
+    other = send(app.test_client(), b"text", buffered=False)
+    assert room.taken == 2
+    assert send(app.test_client(), bright).status_code == 503
+    under_way.close()
+    other.close()
+    assert (room.taken, room.size) == (0, 0)
+
+
+def test_a_request_that_breaks_gives_its_room_back(predictor, bright, monkeypatch):
+    app = create_app(predictor)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(type(predictor), "judge", fail)
+    assert send(app.test_client(), bright).status_code == 500
+    monkeypatch.setattr(app, "make_response", fail)
+    with pytest.raises(RuntimeError):
+        send(app.test_client(), bright)
+    assert app.extensions[ROOM].taken == 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import time
-import zipfile
 
 import cv2
 import numpy as np
@@ -26,7 +24,6 @@ from tests.support.dicom_files import (
     phantom_hounsfield,
     written,
 )
-from tests.support.slice_files import zipped
 
 URL = "/api/v1/predictions"
 
@@ -333,66 +330,3 @@ def test_a_process_is_healthy_as_long_as_it_answers_and_ready_with_a_model_alone
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json["status"], ready.json["model"]["version"]) == (200, "ready", "0.1.0")
     assert_problem(client_without_model.get("/readyz"), 503, "make run")
-
-
-def slow_after(count: int, monkeypatch) -> None:
-    """The preparation of every slice after the first ``count`` takes longer than a request has."""
-    from app import prediction
-
-    done, original = [], prediction.prepare
-
-    def prepare(*arguments: object):
-        done.append(1)
-        if len(done) > count:
-            time.sleep(1.2)
-        return original(*arguments)
-
-    monkeypatch.setattr(prediction, "prepare", prepare)
-
-
-def test_what_was_judged_in_time_is_answered_and_the_rest_is_to_be_sent_again(predictor, bright, dark, monkeypatch):
-    slow_after(2, monkeypatch)
-    client = create_app(predictor, {"REQUEST_SECONDS": 1.0}).test_client()
-    contents = [bright, dark, dark, zipped({"x/a.png": bright, "x/b.png": bright}), b"text", bright]
-    response = client.post(URL, data=form(*contents))
-    assert response.status_code == 200
-    items = response.json["predictions"]
-    assert [item.get("answer") for item in items[:2]] == ["suspected", "clear"]
-    assert [item["file"] for item in items] == [0, 1, 2, 3, 3, 4, 5]
-    assert [item["name"] for item in items[3:5]] == ["x/a.png", "x/b.png"]
-    for item in items[2:]:
-        assert set(item) == {"name", "file", "error"}
-        assert item["error"]["status"] == 503
-        assert "Send fewer slices" in item["error"]["detail"]
-    metrics = client.get("/metrics").text
-    assert 'answers_total{answer="suspected"} 1' in metrics
-    assert 'unusable_files_total{status="503"} 5' in metrics
-
-
-def test_nothing_is_unpacked_once_the_time_is_up(predictor, bright, monkeypatch):
-    packed = form(zipped({"a.png": bright, "b.png": bright}))
-    opened = []
-    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: opened.append(1))
-    client = create_app(predictor, {"REQUEST_SECONDS": -1.0}).test_client()
-    response = client.post(URL, data=packed)
-    assert response.status_code == 503
-    assert [error["name"] for error in response.get_json(force=True)["errors"]] == ["a.png", "b.png"]
-    assert not opened
-
-
-def test_the_page_too_shows_what_was_judged_in_time(predictor, bright, monkeypatch):
-    slow_after(1, monkeypatch)
-    client = create_app(predictor, {"REQUEST_SECONDS": 1.0}).test_client()
-    page = client.post("/", data=form(bright, bright, bright))
-    assert page.status_code == 200
-    assert "Send fewer slices" in page.text
-    late = create_app(predictor, {"REQUEST_SECONDS": -1.0}).test_client().post("/", data=form(bright, b"text"))
-    assert late.status_code == 503
-    assert int(late.headers["Retry-After"]) > 0
-
-
-def test_too_much_for_the_time_of_one_request_is_503_and_says_when_to_come_again(predictor, bright):
-    client = create_app(predictor, {"REQUEST_SECONDS": 0.0}).test_client()
-    response = client.post(URL, data=form(bright))
-    assert_problem(response, 503, "fewer slices")
-    assert int(response.headers["Retry-After"]) > 0

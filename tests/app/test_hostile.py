@@ -25,6 +25,7 @@ from PIL import Image
 from app.security import HEADERS
 from lung_tumor.configuration import PROJECT
 from tests.support.hostile import slice_png, uploads
+from tests.support.memory import memory_watched
 from tests.support.slice_files import zipped
 
 URL = "/api/v1/predictions"
@@ -45,12 +46,6 @@ def post(server, body: bytes, url: str = URL, source: str = "127.0.0.1", **heade
         return response.status, response.read()
     finally:
         connection.close()
-
-
-def memory_mb(server) -> float:
-    """Resident memory of gunicorn and its worker."""
-    parent = psutil.Process(server.process.pid)
-    return sum(process.memory_info().rss for process in (parent, *parent.children(recursive=True))) / 2**20
 
 
 def attack(server, count: int, seed: int) -> collections.Counter[int]:
@@ -80,10 +75,11 @@ def test_two_hundred_hostile_uploads_are_told_what_is_wrong_with_them(server):
 def test_two_thousand_hostile_uploads_neither_break_nor_grow_the_server(serve, served_project):
     with serve(served_project) as server:
         attack(server, 400, seed=2)
-        before = memory_mb(server)
-        found = attack(server, 2000, seed=3)
+        with memory_watched(server.process.pid) as memory:
+            found = attack(server, 2000, seed=3)
         assert_unharmed(server, found)
-        assert memory_mb(server) < before + 60
+        assert memory[-1] < memory[0] + 60
+        assert max(memory) < 700, max(memory)
 
 
 def assert_as_other_answers(answer: bytes) -> None:

@@ -18,7 +18,8 @@ from app import create_app
 from app import model as model_module
 from app.model import Champion, Resources, ServedModel
 from lung_tumor.configuration import PROJECT
-from lung_tumor.files import write_atomically
+from lung_tumor.datasets.onnx_model import OnnxModelDataset
+from lung_tumor.files import write_atomically, write_recorded
 from lung_tumor.predictor import Predictor
 
 
@@ -76,6 +77,20 @@ def test_a_damaged_model_is_503_and_its_path_stays_in_the_log(project, caplog):
     assert str(project) in caplog.text
 
 
+def test_both_ways_of_asking_a_model_are_warmed_before_it_is_ready(make_model, monkeypatch):
+    """One that has never run takes several times as long for its first slice."""
+    asked = []
+    judge = Predictor.judge
+
+    def watch(self, prepared, crowded=False):
+        asked.append(crowded)
+        return judge(self, prepared, crowded)
+
+    monkeypatch.setattr(Predictor, "judge", watch)
+    create_app(Predictor(make_model(), threads=2))
+    assert sorted(asked) == [False, True]
+
+
 def test_a_model_that_answers_for_other_classes_than_it_names_is_not_served(project, make_model, caplog):
     model = make_model(("adenocarcinoma", "normal"), outputs=3)
     client = create_app(config={"PROJECT": with_model(project, model)}).test_client()
@@ -94,12 +109,18 @@ def test_a_model_that_cannot_tell_suspected_from_clear_is_not_served(project, ma
     ("precision", "able", "warned"), [("int8", False, True), ("int8", True, False), ("float32", False, False)]
 )
 def test_an_int8_model_on_a_processor_whose_sums_overflow_is_warned_of(
-    project, make_model, monkeypatch, caplog, precision, able, warned
+    project, make_model, bright, monkeypatch, caplog, precision, able, warned
 ):
     monkeypatch.setattr(model_module, "multiplies_int8", lambda: able)
-    project = with_model(project, make_model(precision=precision))
-    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").status_code == 200
-    assert ("this processor has no VNNI" in caplog.text) is warned
+    project = with_model(project, make_model(precision=precision, warnings=("few groups",)))
+    client = create_app(config={"PROJECT": project}).test_client()
+    answer = client.post("/api/v1/predictions", data={"file": (io.BytesIO(bright), "slice.png")}).json
+    assert ("no VNNI" in caplog.text) is warned
+    for model in (client.get("/readyz").json["model"], answer["model"], client.get("/api/v1/model").json):
+        assert ["no VNNI" in text for text in model["warnings"]] == ([True, False] if warned else [False])
+    page = client.get("/").text
+    assert "few groups" in page
+    assert ("no VNNI" in page[: page.index("<form")]) is warned
 
 
 def test_the_digest_of_the_file_is_told_everywhere(project, make_model, bright):
@@ -202,7 +223,34 @@ def test_another_model_than_the_pinned_one_is_not_served(project, make_model, mo
 
 
 def replace_model(project: Path, content: bytes) -> None:
-    write_atomically(project / "data" / "06_models" / "classifier.onnx", content)
+    """As the pipeline does."""
+    OnnxModelDataset(filepath=str(project / "data" / "06_models" / "classifier.onnx")).save(content)
+
+
+def test_a_model_that_was_damaged_or_swapped_after_it_was_saved_is_not_served(project, make_model, caplog):
+    replace_model(project, make_model(version="1"))
+    assert create_app(config={"PROJECT": project}).test_client().get("/readyz").json["model"]["version"] == "1"
+    write_atomically(project / "data" / "06_models" / "classifier.onnx", make_model(version="2"))
+    response = create_app(config={"PROJECT": project}).test_client().get("/readyz")
+    assert response.status_code == 503
+    assert str(project) not in response.text
+    assert "is not the file that was saved" in caplog.text
+
+
+def test_a_new_champion_waits_for_its_record_alone(project, make_model, monkeypatch, caplog):
+    """Half an hour would pass before the file itself is tried again."""
+    monkeypatch.setattr("app.model.RETRY_SECONDS", 1800)
+    replace_model(project, make_model(version="1"))
+    client = create_app(config={"PROJECT": project}).test_client()
+    path, content = project / "data" / "06_models" / "classifier.onnx", make_model(version="2")
+    write_atomically(path, content)
+    deadline = time.monotonic() + 20
+    while "the old model stays" not in caplog.text and time.monotonic() < deadline:
+        assert client.get("/readyz").json["model"]["version"] == "1"
+        time.sleep(0.05)
+    assert "the old model stays" in caplog.text
+    write_recorded(path, content)
+    assert version_within(client, 20, "2") == "2"
 
 
 def version_within(client, seconds: float, wanted: str) -> str:

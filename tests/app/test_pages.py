@@ -124,6 +124,17 @@ def test_several_slices_are_answered_one_below_the_other(client):
     assert places == sorted(places)
 
 
+def test_the_title_tells_one_answer_and_of_several_their_number(client):
+    def title(*contents: bytes) -> str:
+        return re.search(r"<title>(.*?)</title>", send(client, *contents).text, re.DOTALL)[1]
+
+    suspected, clear = chest(GREYS["suspected"]), chest(GREYS["clear"])
+    assert title(suspected) == "adenocarcinoma suspected · Chest-CT slice classifier"
+    assert title(b"text") == "This file type is not read · Chest-CT slice classifier"
+    for several in ((suspected, clear), (clear, suspected), (b"text", clear)):
+        assert title(*several) == "2 slices · Chest-CT slice classifier"
+
+
 def test_only_a_synthetic_model_carries_the_banner(client):
     def is_hidden(client) -> bool:
         (banner,) = re.findall(r'<aside class="note synthetic"[^>]*>', client.get("/").text)
@@ -225,6 +236,20 @@ def test_a_position_of_0_mm_is_shown_and_none_is_not(client):
         (content,) = series([GREYS["clear"]], start=position)
         assert shown in words(send(client, content, name="slice.dcm"))
     assert not re.search(r"\d mm", words(send(client, chest(GREYS["clear"]))))
+
+
+def test_the_model_is_named_by_its_digest_wherever_it_is_named(predictor):
+    """Version and day are those of many models."""
+    digest = "0123456789abcdef" * 4
+    app = create_app(predictor)
+    resources = app.extensions[EXTENSION].current().resources
+    app.extensions[EXTENSION] = Champion(ServedModel(resources, predictor, digest))
+    client = app.test_client()
+    assert "Model 0.1.0, float32, 2026-11-23, 0123456789ab" in words(send(client, chest(GREYS["clear"])))
+    assert "Version 0.1.0, float32, 0123456789ab" in words(client.get("/"))
+    assert "Version 0.1.0, trained 2026-11-23, SHA-256 0123456789ab" in words(client.get("/about"))
+    for path in ("/", "/about"):
+        assert "0123456789abc" not in words(client.get(path))
 
 
 def test_a_model_that_took_over_meanwhile_is_not_named_beside_the_answer_of_the_old(client, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import hashlib
 import io
 import logging
@@ -20,7 +19,6 @@ import pytest
 from PIL import Image
 
 from app import create_app
-from app.model import EXTENSION
 from lung_tumor.answers import decide
 from lung_tumor.imaging import decode, prepare
 from tests.support.dicom_files import ct_file, dataset_of, phantom_hounsfield, written
@@ -200,41 +198,6 @@ def test_what_zips_unpack_to_is_bounded_over_all_of_them(predictor, bright):
     contents = [zipped({"a.png": bright, "b.png": bright}), zipped({"c.png": bright, "d.png": bright})]
     items = client.post(URL, data={"file": [(io.BytesIO(content), "z") for content in contents]}).json["predictions"]
     assert [item.get("error", {}).get("status") for item in items] == [None, None, 413, 413]
-
-
-def test_what_all_requests_hold_unpacked_is_bounded_and_given_back(predictor, bright):
-    size = len(bright)
-    app = create_app(predictor, {"MAX_BYTES_AT_ONCE": 4 * size, "MAX_SLICES": 2})
-    room = app.extensions[EXTENSION].current().resources.unpacked
-    content = zipped({"a.png": bright, "b.png": bright, "c.png": bright})
-
-    def statuses() -> list[int | None]:
-        items = send(app.test_client(), content).json["predictions"]
-        return [item.get("error", {}).get("status") for item in items]
-
-    room.enter("another", 3 * size + 1)
-    response = send(app.test_client(), zipped({"a.png": bright}))
-    assert response.status_code == 503
-    assert int(response.headers["Retry-After"]) > 0
-    room.leave("another", 3 * size + 1)
-    assert statuses() == [None, None, 413]
-    assert room.taken == 0
-
-
-def test_a_model_that_breaks_gives_back_the_room_for_what_was_unpacked(predictor, bright, monkeypatch):
-    app = create_app(predictor)
-    room = app.extensions[EXTENSION].current().resources.unpacked
-
-    def fail(*_: object) -> None:
-        raise RuntimeError
-
-    monkeypatch.setattr(type(predictor), "judge", fail)
-    gc.disable()
-    try:
-        response = send(app.test_client(), zipped({f"{number}.png": bright for number in range(20)}))
-        assert (response.status_code, room.taken) == (500, 0)
-    finally:
-        gc.enable()
 
 
 def test_a_name_that_is_no_text_does_not_break_the_answer(client, bright):

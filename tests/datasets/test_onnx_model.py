@@ -43,3 +43,13 @@ def test_a_file_that_is_no_model_is_an_error(path: Path) -> None:
     dataset.save(b"junk")
     with pytest.raises(DatasetError, match="onnx"):
         dataset.load()
+
+
+def test_another_model_than_the_one_saved_is_an_error_that_says_what_to_do(path: Path) -> None:
+    dataset = OnnxModelDataset(filepath=str(path))
+    dataset.save(served(small_classifier(("a", "b"))))
+    path.write_bytes(served(small_classifier(("a", "b", "c"))))
+    with pytest.raises(DatasetError, match=r"classifier\.onnx is not the file that was saved.*remove both"):
+        dataset.load()
+    (path.parent / "classifier.onnx.sha256").unlink()
+    assert dataset.load().metadata.classes == ("a", "b", "c")

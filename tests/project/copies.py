@@ -33,6 +33,30 @@ TINY = {
 }
 """`conf/local` of a copy: the real thing on few and small slices."""
 
+NO_NETWORK = '''
+"""Refuses every connection that leaves this machine, and writes down that it was asked for."""
+import pathlib, socket
+
+_connect, _getaddrinfo = socket.socket.connect, socket.getaddrinfo
+
+def _refuse(host):
+    with pathlib.Path(__file__).with_name("asked").open("a") as asked:
+        asked.write(f"{host}\\n")
+    raise OSError(f"no network in this test: {host}")
+
+def connect(self, address):
+    if isinstance(address, tuple) and not str(address[0]).startswith("127."):
+        _refuse(address[0])
+    return _connect(self, address)
+
+def getaddrinfo(host, *rest, **options):
+    if host not in (None, "localhost", "127.0.0.1"):
+        _refuse(host)
+    return _getaddrinfo(host, *rest, **options)
+
+socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
+'''
+
 BIN = Path(sys.executable).parent
 
 

@@ -26,46 +26,8 @@ import yaml
 from lung_tumor.pipeline_registry import register_pipelines
 from lung_tumor.predictor import Predictor
 from lung_tumor.settings import PROJECT
-from tests.project.copies import TINY, copy_project, environment, kedro_run, python, written
-from tests.project.test_dvc import CATALOG, PIPELINES, path_of
-
-NO_NETWORK = '''
-"""Refuses every connection that leaves this machine, and writes down that it was asked for."""
-import pathlib, socket
-
-_connect, _getaddrinfo = socket.socket.connect, socket.getaddrinfo
-
-def _refuse(host):
-    with pathlib.Path(__file__).with_name("asked").open("a") as asked:
-        asked.write(f"{host}\\n")
-    raise OSError(f"no network in this test: {host}")
-
-def connect(self, address):
-    if isinstance(address, tuple) and not str(address[0]).startswith("127."):
-        _refuse(address[0])
-    return _connect(self, address)
-
-def getaddrinfo(host, *rest, **options):
-    if host not in (None, "localhost", "127.0.0.1"):
-        _refuse(host)
-    return _getaddrinfo(host, *rest, **options)
-
-socket.socket.connect, socket.getaddrinfo = connect, getaddrinfo
-'''
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy in which one whole run came to its end, cut off from the network."""
-    folder = copy_project(tmp_path_factory.mktemp("project"))
-    blocked = folder / "blocked"
-    blocked.mkdir()
-    (blocked / "sitecustomize.py").write_text(NO_NETWORK, encoding="utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(blocked))
-        done = kedro_run(cwd=folder)
-    (folder / "said").write_text(done.stdout, encoding="utf-8")
-    return folder
+from tests.project.copies import NO_NETWORK, TINY, copy_project, environment, kedro_run, python, written
+from tests.project.test_dvc import CATALOG, PIPELINES, files_of
 
 
 def duplicate(folder: Path, target: Path) -> Path:
@@ -119,7 +81,7 @@ def tracked(folder: Path, query: str) -> list[tuple[Any, ...]]:
 def test_every_file_of_its_pipelines_is_in_place_and_no_other(finished: Path) -> None:
     left = {f"data/{name}" for name in written(finished)}
     used = register_pipelines()["__default__"].datasets()
-    expected = {path for dataset in used & set(CATALOG) if (path := path_of(dataset)) is not None}
+    expected = files_of(used & set(CATALOG))
     assert [path for path in expected if not (finished / path).exists()] == []
     assert [name for name in left if not any(name == path or name.startswith(f"{path}/") for path in expected)] == []
     assert [name for name in left if (finished / name).stat().st_size == 0] == []

@@ -65,6 +65,15 @@ def multi_frame_dicom(frames: int, side: int = 32) -> bytes:
     return written(dataset)
 
 
+@cache
+def inflating_dicom(frames: int, side: int = 64) -> bytes:
+    """A file of 39 KB that inflates to 38 MiB: a few small frames, and what belongs to none of them."""
+    dataset = dataset_of(phantom_hounsfield()[:: 512 // side, :: 512 // side].copy())
+    dataset.NumberOfFrames = frames
+    dataset.PixelData = (frames * dataset.PixelData).ljust(38 * 2**20, b"\0")
+    return written(dataset, DeflatedExplicitVRLittleEndian)
+
+
 def rare_dicom(random: Random) -> bytes:
     """Compressed or of several frames, and most often damaged."""
     content = [
@@ -234,6 +243,7 @@ _MAKERS: tuple[tuple[float, Callable[[Random], bytes]], ...] = (
     (0.10, rare_dicom),
     (0.02, large_dicom),
     (0.05, bomb_of_parts),
+    (0.02, lambda random: inflating_dicom(int(random.integers(1, 60)))),
 )
 
 NAMES = (

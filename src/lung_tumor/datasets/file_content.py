@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
-from lung_tumor.files import write_atomically
+from lung_tumor.files import require_recorded, write_atomically
 
 
 class FileContentDataset(AbstractDataset[bytes, "bytes | None"]):
@@ -30,8 +31,12 @@ class FileContentDataset(AbstractDataset[bytes, "bytes | None"]):
         self.metadata = metadata
 
     def load(self) -> bytes | None:
-        """Read the file."""
-        return self._filepath.read_bytes() if self._filepath.is_file() else None
+        """Read the file, if it is the one that was saved where a SHA-256 was recorded."""
+        if not self._filepath.is_file():
+            return None
+        content = self._filepath.read_bytes()
+        require_recorded(self._filepath, hashlib.sha256(content).hexdigest())
+        return content
 
     def save(self, data: bytes) -> None:
         """Write the file whole or not at all."""

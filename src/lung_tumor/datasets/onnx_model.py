@@ -7,12 +7,14 @@ from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from lung_tumor.files import write_atomically
+from lung_tumor.files import require_recorded, write_recorded
 from lung_tumor.predictor import Predictor
 
 
 class OnnxModelDataset(AbstractDataset[bytes, Predictor]):
     """Saves an ONNX file, loads it as a :class:`~lung_tumor.predictor.Predictor` (ONNX Runtime, no TensorFlow).
+
+    The file's SHA-256 is saved beside it, ``classifier.onnx.sha256``, and another file in its place is not loaded.
 
     Example in YAML::
 
@@ -31,14 +33,16 @@ class OnnxModelDataset(AbstractDataset[bytes, Predictor]):
         self.metadata = metadata
 
     def load(self) -> Predictor:
-        """Open the file with ONNX Runtime."""
+        """Open the file with ONNX Runtime, if it is the one that was saved."""
         if not self._filepath.is_file():
             raise DatasetError(f"no served model at {self._filepath}; make one with `kedro run` (or `make run`)")
-        return Predictor(self._filepath)
+        predictor = Predictor(self._filepath)
+        require_recorded(self._filepath, predictor.digest)
+        return predictor
 
     def save(self, data: bytes) -> None:
-        """Write the serialised ONNX model whole or not at all."""
-        write_atomically(self._filepath, data)
+        """Write the serialised ONNX model whole or not at all, then its SHA-256."""
+        write_recorded(self._filepath, data)
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

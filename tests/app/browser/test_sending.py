@@ -252,7 +252,7 @@ def test_another_model_is_made_known_and_its_banner_with_it(context, artifacts):
         new = Predictor(page_model(version="2.0"), threads=1)
         app.extensions[EXTENSION] = Champion(ServedModel(Resources.of(app.config), new, digest="another"))
         choose(page, {"a.png": MIXED["clear.png"]})
-        expect(page.get_by_text("Model 2.0, float32")).to_be_visible()
+        expect(page.get_by_text("Model 2.0, float32, 2026-11-23, another")).to_be_visible()
         expect(page.get_by_text("Another model answers")).to_be_visible()
         expect(page.get_by_text("This model learnt from synthetic slices.")).to_be_visible()
         keep(page, artifacts, "another-model")
