@@ -28,7 +28,7 @@ def searched(folder: str, size: int, store: str, precision: Any, trials: int) ->
     from lung_tumor.frozen_pass import frozen_pass
     from lung_tumor.network import NetworkOptions
     from lung_tumor.tuning import search
-    from lung_tumor.tuning_evaluation import evaluator, searched_cuts
+    from lung_tumor.tuning_evaluation import evaluator, searched_cuts, sets_aside_in_search
     from lung_tumor.tuning_memory import Configuration
     from lung_tumor.tuning_options import TuningOptions
 
@@ -50,7 +50,8 @@ def searched(folder: str, size: int, store: str, precision: Any, trials: int) ->
     groups = [str(number) for number in every]
     cohort = Cohort(remembered, every, np.zeros(len(paths), np.intp), labels, groups, dealt).in_memory()
     head = FittingOptions(learning_rate=OUR_RATE, patience=None)
-    evaluate = evaluator(cohort, len(classes_of(root)), head, _no_fine_tuning, SEED)
+    aside = sets_aside_in_search(options, present, head)
+    evaluate = evaluator(cohort, len(classes_of(root)), head, _no_fine_tuning, SEED, stopping=aside)
     found = search(evaluate, Configuration(present, OUR_RATE, 0), options, SEED)
     ended = time.perf_counter()
     return {
