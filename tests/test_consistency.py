@@ -11,6 +11,8 @@ import pytest
 from lung_tumor.consistency import (
     audit_digest,
     digest_of,
+    groups_learnt_from,
+    learnt_digests,
     manifest_digest,
     require_own_audit,
     require_own_candidate,
@@ -176,3 +178,33 @@ def test_a_classifier_that_learnt_from_another_split_may_not_be_judged_on_this_o
     other = assign_splits(manifest, SplitOptions(), seed=2)
     with pytest.raises(LeakError, match="another training split"):
         require_unseen(metadata(data_digest=training_digest(other)), manifest)
+
+
+# --- What another model learnt from --------------------------------------------------------------------------------------
+
+
+def long(start: str) -> str:
+    return start + "0" * (64 - len(start))
+
+
+def test_a_model_keeps_short_digests_of_files_and_pixels_of_its_training_pictures_alone(
+    manifest: pd.DataFrame,
+) -> None:
+    given = manifest.assign(digest=long("other"), pixels=long("else"))
+    learnt = given.index[given["split"] == "training"][:2]
+    given.loc[learnt, "digest"] = [long("bbbb"), long("aaaa")]
+    given.loc[learnt, "pixels"] = long("cccc")
+    only = given.assign(split=given["split"].where(given.index.isin(learnt), "test"))
+    assert learnt_digests(only) == tuple(long(start)[:16] for start in ("aaaa", "bbbb", "cccc"))
+
+
+@pytest.mark.parametrize("column", ["digest", "pixels"])
+def test_of_a_group_of_which_a_model_learnt_one_copy_it_has_learnt(manifest: pd.DataFrame, column: str) -> None:
+    """Whatever that copy is here: it need be no accepted picture."""
+    given = manifest.assign(digest=long("other"), pixels=long("else"))
+    given.loc[given.index[3], [column, "verdict"]] = [long("aaaa"), "duplicate"]
+    assert groups_learnt_from(given, [long("aaaa")[:16]]) == {given["group"].iloc[3]}
+    assert groups_learnt_from(given, [long("dddd")[:16]]) == frozenset()
+    assert groups_learnt_from(given, []) == frozenset()
+    given.loc[given.index[3], "group"] = ""
+    assert groups_learnt_from(given, [long("aaaa")[:16]]) == frozenset()

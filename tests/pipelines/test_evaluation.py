@@ -430,7 +430,7 @@ def test_a_champion_whose_files_cannot_be_read_any_more_stays(ran_two: DataCatal
 
 
 def test_test_slices_that_the_champion_learnt_from_do_not_count(ran_two: DataCatalog, tmp_path: Path) -> None:
-    """By the file of a copy, which is no accepted picture itself: its whole group is left out."""
+    """The whole group of a picture whose digest the champion carries."""
     manifest, predictions = ran_two.load("manifest"), ran_two.load("predictions")
     assert set(ran_two.load("served_model").metadata.learnt_from) == {
         digest[:16] for name in ("digest", "pixels") for digest in accepted(manifest, "training")[name]
