@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,16 @@ def test_what_is_asked_for_is_what_is_chosen(precision: str) -> None:
 
 def test_float16_is_computed_by_keras() -> None:
     assert choose(ComputationOptions(precision="float16"), int8_ranges=True) == Computation("keras", "float16")
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_a_gpu_of_pytorch_is_seen(available: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    torch = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: available))
+    monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    assert computation.has_gpu() == available
 
 
 Machine = str

@@ -188,6 +188,10 @@ def has_gpu() -> bool:
     """Whether Keras's backend sees a GPU."""
     import keras
 
+    if keras.backend.backend() == "torch":  # Keras lists no devices of it
+        import torch
+
+        return bool(torch.cuda.is_available())
     try:
         return bool(keras.distribution.list_devices("gpu"))
     except (AttributeError, NotImplementedError, RuntimeError):  # the backend has none, or cannot tell

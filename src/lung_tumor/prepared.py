@@ -1,15 +1,16 @@
-"""Reading prepared slices back, one at a time."""
+"""Prepared slices, written and read back one at a time."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from lung_tumor.errors import SliceError
 from lung_tumor.imaging import Pixels, PreparationOptions, decode, prepare
@@ -32,6 +33,24 @@ def prepare_file(content: bytes, options: PreparationOptions) -> Pixels:
     """
     decoded = decode(content, options.dicom_window)
     return prepare(decoded.pixels, options, decoded.strokes)
+
+
+def with_progress(openers: Partitions, title: str) -> dict[str, Callable[[], Any]]:
+    """The same calls behind one progress bar, which begins with the first and ends once there were as many as openers.
+
+    For what is made as it is saved; what is called again later does not count.
+    """
+    bar = cache(partial(tqdm, total=len(openers), desc=title, unit="slice", disable=None))
+
+    def opened(opener: Callable[[], Any]) -> Any:
+        made, shown = opener(), bar()
+        if shown.n < len(openers):
+            shown.update()
+            if shown.n == len(openers):
+                shown.close()
+        return made
+
+    return {digest: partial(opened, opener) for digest, opener in openers.items()}
 
 
 def read_slices(partitions: Partitions, rows: pd.DataFrame) -> Iterator[Pixels]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog
 from PIL import Image
+from tqdm import tqdm
 
+from lung_tumor import prepared
 from lung_tumor.classes import ClassOptions
 from lung_tumor.consistency import audit_digest, manifest_digest
 from lung_tumor.groups import GroupOptions
@@ -248,3 +252,21 @@ def test_outlines_of_the_phantoms_masses_lie_where_it_painted_them(tmp_path: Pat
         assert (digest in outlines) == mask.any()
         if mask.any():
             assert mask_of(outlines[digest], 224).mean() == pytest.approx(mask.mean(), abs=0.0006)
+
+
+def test_the_long_steps_show_how_far_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[tqdm[Any]] = []
+
+    def shown(*given: Any, **options: Any) -> tqdm[Any]:
+        bars.append(tqdm(*given, **options | {"disable": False, "file": io.StringIO()}))
+        return bars[-1]
+
+    for module in (nodes, prepared):
+        monkeypatch.setattr(module, "tqdm", shown)
+    catalog = ingest(tiny_source(tmp_path, CLASSES[:2]))
+    pictures = len(catalog.load("prepared_slices"))
+    for opened in catalog.load("prepared_slices").values():
+        opened()
+    titles = {"Lesion outlines", "Prepared slices", "Shortcut audit"}
+    assert {bar.desc: (bar.n, bar.total) for bar in bars} == dict.fromkeys(titles, (pictures, pictures))
+    assert all(bar.disable for bar in bars), "a bar is closed at its end"

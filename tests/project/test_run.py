@@ -328,3 +328,41 @@ def test_each_run_after_one_that_was_killed_ends_in_the_same_result(tmp_path: Pa
             for path in folder.glob("data/*"):
                 shutil.rmtree(path)
     assert killed >= 18, f"only {killed} of 20 runs were still running when they were to be killed"
+
+
+@pytest.mark.slow
+def test_fine_tuning_that_ctrl_c_stops_goes_on_in_the_next_run(tmp_path: Path) -> None:
+    local = TINY | {
+        "parameters.yml": {
+            "data_ingestion": {"preparation": {"size": 64}},
+            "model_prep": {"network": {"frozen_blocks": 4}},
+            "training": {"head": {"epochs": 3}, "fine_tuning": {"epochs": 12, "patience": 12}},
+        }
+    }
+    reference = copy_project(tmp_path / "reference", local)
+    kedro_run("--pipelines=data_ingestion,model_prep,features,training,serving,evaluation", cwd=reference)
+    folder = duplicate(reference, tmp_path / "project")
+    for name in ("06_models/training_facts.json", "08_reporting/history.json", "08_reporting/metrics.json"):
+        (folder / "data" / name).unlink()
+    checkpoint = folder / "data/01_raw/fine_tuning.npz"
+    run = subprocess.Popen(
+        ["kedro", "run", "--pipeline=training"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not checkpoint.exists():
+        assert run.poll() is None, "the run ended before it was interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) != 0
+    assert checkpoint.exists()
+    assert not (folder / "data/08_reporting/history.json").exists()
+    said = kedro_run("--pipelines=training,serving,evaluation", cwd=folder).stdout
+    done, of = map(int, re.findall(r"Fine-tuning:[^|]*\|[^|]*\| (\d+)/(\d+)", said)[0])
+    assert 0 < done < of, "the first epochs were not fitted again"
+    assert_same(results(reference), results(folder))
+    assert not checkpoint.exists()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
+from tqdm import tqdm
 
 from lung_tumor import __version__, dataset_card, dataset_facts, figures, shortcuts, trivial
 from lung_tumor.audit import require_every_class
@@ -22,7 +23,7 @@ from lung_tumor.lesions import Outline, outline
 from lung_tumor.manifest import accepted
 from lung_tumor.options import plain
 from lung_tumor.pairs import distinct_files, find_pairs, open_pictures
-from lung_tumor.prepared import Partitions, prepare_file, read_slices
+from lung_tumor.prepared import Partitions, prepare_file, read_slices, with_progress
 from lung_tumor.shortcuts import ShortcutOptions
 from lung_tumor.sources import SliceSource
 from lung_tumor.splits import SplitOptions
@@ -73,7 +74,8 @@ def prepare_slices(
         return Image.fromarray(prepare_file(files[path].read_bytes(), options))
 
     rows = accepted(manifest)
-    return {digest: partial(prepared, path) for digest, path in zip(rows["pixels"], rows["path"], strict=True)}
+    openers = {digest: partial(prepared, path) for digest, path in zip(rows["pixels"], rows["path"], strict=True)}
+    return with_progress(openers, "Prepared slices")
 
 
 def outline_lesions(source: SliceSource, manifest: pd.DataFrame, options: PreparationOptions) -> dict[str, Outline]:
@@ -81,7 +83,8 @@ def outline_lesions(source: SliceSource, manifest: pd.DataFrame, options: Prepar
     files = {file.path: file for file in source.files}
     outlines = {}
     rows = accepted(manifest)
-    for path, digest in zip(rows["path"], rows["pixels"], strict=True):
+    pairs = zip(rows["path"], rows["pixels"], strict=True)
+    for path, digest in tqdm(pairs, total=len(rows), desc="Lesion outlines", unit="slice", disable=None):
         if (mask := source.mask_of(path)) is None:
             continue
         decoded = decode(files[path].read_bytes(), options.dicom_window)
@@ -97,7 +100,8 @@ def audit_shortcuts(
     """What numbers without anatomy know of the classes, from the files and from the prepared slices."""
     rows = accepted(manifest)
     before = numbers.set_index("path").loc[rows["path"]].reset_index(drop=True)
-    after = pd.DataFrame([trivial.of_prepared(pixels) for pixels in read_slices(slices, rows)])
+    read = tqdm(read_slices(slices, rows), total=len(rows), desc="Shortcut audit", unit="slice", disable=None)
+    after = pd.DataFrame([trivial.of_prepared(pixels) for pixels in read])
     return shortcuts.audit_shortcuts(before, after, rows, options, seed)
 
 
