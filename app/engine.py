@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict, deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +13,17 @@ from lung_tumor.imaging import Pixels
 from lung_tumor.predictor import Judged, Predictor
 
 
+class _Job(NamedTuple):
+    answer: Future[Judged]
+    predictor: Predictor
+    prepared: Pixels
+
+
 class Engine:
-    """Runs models for all threads of this process, in the order asked, each slice by itself.
+    """Runs models for all threads of this process, each slice by itself.
+
+    Clients take turns, and the slices of one are run in the order asked: one with hundreds waiting keeps another with one
+    waiting for no more than a slice of each client.
 
     A slice that is asked for alone gets all cores. Slices asked for together get a run of one thread each: no thread waits
     for another, and the activations of few slices are held. Each slice names its own model, so a new one takes over at once
@@ -29,6 +40,8 @@ class Engine:
         self._pool = ThreadPoolExecutor(runs, thread_name_prefix="model")
         self._lock = threading.Lock()
         self._asked = self._running = 0
+        # Of each client that has any waiting, the one whose turn is next first.
+        self._queues: OrderedDict[str, deque[_Job]] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -36,17 +49,36 @@ class Engine:
         # A run that ended a moment ago is still among those asked for.
         return self._asked - self._running
 
-    def submit(self, predictor: Predictor, prepared: Pixels) -> Future[Judged]:
-        """Ask for what ``predictor`` says of one prepared slice, (size, size) uint8.
+    def submit(self, predictor: Predictor, prepared: Pixels, client: str = "") -> Future[Judged]:
+        """Ask for what ``predictor`` says of one prepared slice, (size, size) uint8, of a client.
 
         Returns:
             What will hold a :class:`Judged` of one row, or what the model raised. Cancelled, it is never run.
         """
+        answer: Future[Judged] = Future()
         with self._lock:
             self._asked += 1
-        answer = self._pool.submit(self._judge, predictor, prepared[np.newaxis])
+            self._queues.setdefault(client, deque()).append(_Job(answer, predictor, prepared[np.newaxis]))
         answer.add_done_callback(self._done)
+        # One for each slice, whichever it will take.
+        self._pool.submit(self._take)
         return answer
+
+    def _take(self) -> None:
+        with self._lock:
+            client, queue = self._queues.popitem(last=False)
+            job = queue.popleft()
+            if queue:
+                self._queues[client] = queue
+        if not job.answer.set_running_or_notify_cancel():
+            return
+        try:
+            job.answer.set_result(self._judge(job.predictor, job.prepared))
+        except BaseException as error:  # noqa: BLE001 - whoever asked is to be told, whatever it is.
+            job.answer.set_exception(error)
+        finally:
+            # The error holds this frame, and the answer the error: without this they would hold each other, and the model.
+            del job
 
     def _judge(self, predictor: Predictor, prepared: Pixels) -> Judged:
         with self._lock:

@@ -16,8 +16,8 @@ log = logging.getLogger("app.requests")
 
 HEADER = "X-Request-ID"
 
-_ACCEPTED = re.compile(r"[0-9a-fA-F-]{8,64}")
-"""A client's own request id: hexadecimal, so that it cannot spell a patient's name."""
+_ACCEPTED = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A client's own request id: a UUID or 32 hexadecimal digits, so that it is neither a patient's name nor a day of birth."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 

@@ -112,6 +112,7 @@ def _render(served: ServedModel, items: Sequence[Item] = (), problem: dict[str, 
         samples=SAMPLES,
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
         max_files=current_app.config["MAX_FILES"],
+        max_slices=current_app.config["MAX_SLICES"],
     )
 
 

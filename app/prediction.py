@@ -120,7 +120,7 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         ServiceUnavailable: there is no model.
     """
     predictor = model.require()
-    resources = model.resources
+    resources, client = model.resources, this_client()
     until = time.monotonic() + float(resources.config["REQUEST_SECONDS"])
     items: list[Item] = []
     places: list[Place | None] = []
@@ -139,7 +139,7 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
                 if isinstance(found, HTTPException):
                     items[-1] = _unusable(items[-1], found)
                     continue
-                waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found)))
+                waiting.append(_Waiting(len(items) - 1, found, resources.engine.submit(predictor, found, client)))
                 while len(waiting) >= _AHEAD:
                     settle()
         while waiting:

@@ -5,7 +5,7 @@
 #
 #   NAME      name of the container (lung-tumor)
 #   PORT      port of the host (8080)
-#   MEMORY    limit of the container (2g: two pictures of the largest size accepted, decoded at once, take 1.6 GB)
+#   MEMORY    limit of the container (2g; docs/deployment.md says what needs it)
 #   NETWORK   Docker network (bridge)
 #   PATIENCE  seconds that a container has to become healthy (90)
 set -euo pipefail

@@ -20,6 +20,7 @@ let running = null; // AbortController of what is being sent
 
 document.documentElement.classList.add("scripted");
 form.querySelector(".ways").hidden = false;
+find("limits").textContent = find("limits").dataset.scripted; // files go a few at a time
 find("file").required = false;
 for (const article of document.querySelectorAll("#results article:not(.failed)")) enliven(article);
 

@@ -13,6 +13,7 @@ from app import create_app
 from app.admission import RateLimit, Room
 from app.api import ROOM
 from app.clients import client_of
+from app.engine import Engine
 
 URL = "/api/v1/predictions"
 
@@ -231,3 +232,18 @@ def test_a_request_that_breaks_gives_its_room_back(predictor, bright, monkeypatc
     with pytest.raises(RuntimeError):
         send(app.test_client(), bright)
     assert app.extensions[ROOM].taken == 0
+
+
+def test_slices_wait_for_the_model_under_the_address_that_they_came_from(predictor, bright, monkeypatch):
+    clients, submit = [], Engine.submit
+
+    def watch(self, predictor, prepared, client):
+        clients.append(client)
+        return submit(self, predictor, prepared, client)
+
+    monkeypatch.setattr(Engine, "submit", watch)
+    client = create_app(predictor).test_client()
+    for address in ("192.0.2.7", "2001:db8:1:2::9"):
+        data = {"file": (io.BytesIO(bright), "slice.png")}
+        assert client.post(URL, data=data, environ_base={"REMOTE_ADDR": address}).status_code == 200
+    assert clients == ["192.0.2.7", "2001:db8:1:2::/64"]

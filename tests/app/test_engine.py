@@ -76,6 +76,37 @@ def test_a_slice_alone_may_take_all_cores_and_those_side_by_side_one_each():
     assert model.crowded == [False, True, False]
 
 
+def test_a_client_with_one_slice_does_not_wait_for_another_with_hundreds():
+    engine, model = Engine(runs=1), Slow()
+    flood = [engine.submit(model, picture(grey % 200), "flood") for grey in range(300)]
+    until(lambda: model.inside == 1)
+    single = engine.submit(model, picture(222), "single")
+    more = [engine.submit(model, picture(grey), "two") for grey in (230, 231)]
+    assert engine.waiting == 302
+    model.go.set()
+    single.result(10)
+    for answer in (*flood, *more):
+        answer.result(10)
+    greys = [grey for (grey,) in model.runs]
+    # The clients take turns from the slice on that had already begun.
+    assert greys[:7] == [0, 1, 222, 230, 2, 231, 3]
+    assert [grey for grey in greys if grey < 200] == [grey % 200 for grey in range(300)]
+    until(lambda: engine.waiting == 0)
+    assert (engine.waiting, dict(engine._queues)) == (0, {})
+
+
+def test_what_was_given_up_leaves_nothing_behind():
+    engine, model = Engine(runs=1), Slow()
+    answers = [engine.submit(model, picture(grey), client) for grey, client in enumerate("aabb")]
+    until(lambda: model.inside == 1)
+    assert [answer.cancel() for answer in answers] == [False, True, True, True]
+    assert engine.waiting == 0
+    model.go.set()
+    assert engine.submit(model, picture(9), "b").result(10).distances.tolist() == [9]
+    assert model.runs == [[0], [9]]
+    assert dict(engine._queues) == {}
+
+
 def test_each_slice_is_judged_by_the_model_that_it_names():
     engine, first, second = Engine(runs=2), Slow(), Slow()
     order = [first, first, second, first, second, second]

@@ -19,12 +19,13 @@ def example(language: str) -> str:
     return found
 
 
-def run(command: list[str], server, folder, slice_file: bytes, **variables: str) -> str:
+def run(command: list[str], server, folder, slice_file: bytes, fails: bool = False, **variables: str) -> str:
+    """What it says; on standard error where it is to fail."""
     (folder / "slice.png").write_bytes(slice_file)
     environment = {**os.environ, "URL": server.url, "no_proxy": "*", **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == int(fails), done.stderr
+    return done.stderr if fails else done.stdout
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -40,6 +41,14 @@ def test_the_example_in_python(server, tmp_path, dark):
 def test_the_example_in_python_has_no_figure_for_a_refused_slice(server, tmp_path, foreign):
     out = run([sys.executable, "-c", example("python")], server, tmp_path, foreign)
     assert out == "slice.png not a chest CT slice I can judge: refused\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [(b"text", "415: The file is not"), (b"\x89PNG\r\n\x1a\n", "422: ")])
+def test_the_example_in_python_says_why_its_only_file_was_not_judged(server, tmp_path, content, said):
+    out = run([sys.executable, "-c", example("python")], server, tmp_path, content, fails=True)
+    assert out.startswith(said)
+    assert "Traceback" not in out
+    assert len(out.splitlines()) == 1
 
 
 def test_the_example_in_python_with_a_token(serve, served_project, tmp_path, dark):

@@ -79,13 +79,18 @@ def test_without_a_model_metrics_say_so(client_without_model):
     assert found["lung_tumor_ready"] == 0
 
 
-@pytest.mark.parametrize("given", ["0123abcd", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"])
+@pytest.mark.parametrize(
+    "given", ["0123abcd" * 4, "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "6BA7B810-9DAD-11D1-80B4-00C04FD430C8"]
+)
 def test_a_clients_request_id_is_kept(client, given):
     assert client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
 
 
-@pytest.mark.parametrize("given", ["", "short", "DOE-JANE-1950", "a" * 65])
-def test_a_request_id_that_could_spell_a_name_is_replaced(client, given):
+@pytest.mark.parametrize(
+    "given",
+    ["", "short", "DOE-JANE-1950", "a" * 65, "1950-01-02", "19500102", "0" * 31, "1950-01-02-19500102-19500102abcdef"],
+)
+def test_a_request_id_that_could_spell_a_name_or_a_day_is_replaced(client, given):
     first, second = (client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"] for _ in "ab")
     assert re.fullmatch("[0-9a-f]{32}", first)
     assert first != second

@@ -135,6 +135,14 @@ def test_the_title_tells_one_answer_and_of_several_their_number(client):
         assert title(*several) == "2 slices · Chest-CT slice classifier"
 
 
+def test_the_form_says_what_it_takes_at_a_time_and_the_script_what_it_takes_a_file(predictor):
+    limits = {"MAX_CONTENT_LENGTH": 2**21, "MAX_FILES": 7, "MAX_SLICES": 9}
+    page = create_app(predictor, limits).test_client().get("/").text
+    (shown,) = re.findall(r'<p class="fine" id="limits" data-scripted="([^"]*)">(.*?)</p>', page)
+    assert shown[0].startswith("At most 2 MiB and 9 slices a file.")
+    assert shown[1].startswith("At most 7 files, 2 MiB and 9 slices at a time.")
+
+
 def test_only_a_synthetic_model_carries_the_banner(client):
     def is_hidden(client) -> bool:
         (banner,) = re.findall(r'<aside class="note synthetic"[^>]*>', client.get("/").text)

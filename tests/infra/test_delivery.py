@@ -100,15 +100,18 @@ def test_smoke_fails_without_a_model(serve):
 @needs_curl
 def test_smoke_fails_when_no_prediction_comes(serve):
     class Broken(Judge):
-        tried = False
+        broken = False
 
         def judge(self, prepared, crowded=False):
-            if self.tried:
+            if self.broken:
                 raise RuntimeError("the disk is gone")
-            self.tried = True
             return super().judge(prepared)
 
-    assert smoke(serve(Broken())).returncode != 0
+    model = Broken()
+    url = serve(model)
+    # Once it has been tried and found in order.
+    model.broken = True
+    assert smoke(url).returncode != 0
 
 
 def test_the_image_is_healthy_with_a_model_alone(serve):
