@@ -200,7 +200,7 @@ def test_the_card_lists_the_options_that_trained_the_model_and_not_those_of_the_
     card = evaluated_again(ran_two, tmp_path, **other).load("model_card").replace("\\", "")
     for row in (
         "| training.head.epochs | 6 |",
-        "| model_prep.network.feature_blocks | (2,) |",
+        "| model_prep.network.feature_blocks | [2] |",
         "| data_ingestion.split.test | 0.25 |",
         "| features.augmentation.views | 1 |",
         "| serving.operating_point.target_sensitivity | 0.95 |",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from lung_tumor.feature_store import FeatureStore
 from lung_tumor.fitting import FittingOptions, class_weights
 from lung_tumor.manifest import TRAINING, VALIDATION, accepted
 from lung_tumor.network import network_options
+from lung_tumor.options import plain
 from lung_tumor.pipelines.cohorts import gather
 from lung_tumor.prepared import Partitions, slice_openers
 
@@ -94,13 +94,14 @@ def train_classifier(
         learnt_digests(manifest),
     )
     facts |= {"model_digest": trained.metadata.model_digest, "recipe": recipe}
-    facts["options"] = {
+    options = {
         # Slices that an earlier version prepared do not say by which.
         **provenance.get("options", {}),
-        "model_prep": {"network": asdict(network_options(classifier.model))},
-        "features": {name: features[name] for name in ("computation", "augmentation", "seed")},
-        "training": {"head": asdict(head), "fine_tuning": asdict(fine_tuning), "seed": seed},
+        "model_prep": {"network": network_options(classifier.model)},
+        "features": {name: features[name] for name in ("computation", "views_computation", "augmentation", "seed")},
+        "training": {"head": head, "fine_tuning": fine_tuning, "seed": seed},
     }
+    facts["options"] = plain(options)
     facts["run"] = {name: run[name] for name in ("commit", "mlflow_run")}
     return trained, fitted.history, facts
 
