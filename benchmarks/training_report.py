@@ -312,7 +312,8 @@ def _draw_training(axis: Any, found: Result) -> None:
                 markerfacecolor="white" if run["augmented"] else colour,
             )
     axis.set(xscale="log", yscale="log", xlabel="epochs", ylabel="s", title="Files to fitted network")
-    axis.set_xticks(epochs, map(str, epochs))
+    ticks = sorted({row["epochs"] for run in found["runs"] for row in run["compared"]})
+    axis.set_xticks(ticks, map(str, ticks))
     axis.minorticks_off()
     axis.set_ylim(top=axis.get_ylim()[1] * 60)  # room for the legend above the lines
     axis.legend(frameon=False, fontsize=7, ncols=2, loc="upper left")
@@ -320,10 +321,11 @@ def _draw_training(axis: Any, found: Result) -> None:
 
 def _draw_pass(axis: Any, found: Result) -> None:
     rows = found["passes"]
-    names = [f"{row['computation']}\nblock{row['block']}" for row in rows]
+    names = [f"{row['computation']}, block{row['block']}" for row in rows]
     colours = [_COLOURS["cold" if row["computation"].startswith("keras") else "warm"] for row in rows]
     axis.barh(names, [row["gflop_per_s"] for row in rows], color=colours)
     axis.axvline(found["ceiling_gflop_per_s"], color=_COLOURS["conventional"], linestyle="--")
+    axis.tick_params(axis="y", labelsize=7)
     axis.set(xlabel="GFLOP/s; dashed: largest matrix product", title="Frozen pass")
     axis.invert_yaxis()
 

@@ -14,7 +14,7 @@ from lung_tumor.frozen_pass import frozen_pass
 from lung_tumor.network import Cut, NetworkOptions
 from lung_tumor.novelty import NoveltyOptions
 from tests.support.classifiers import NARROW, pixels
-from tests.support.served import standardised
+from tests.support.served import alike_everywhere
 
 LINEAR = [
     NetworkOptions(feature_blocks=(2,)),
@@ -73,7 +73,7 @@ def head_contrast(classifier: Classifier, blocks: dict[int, npt.NDArray[np.float
 
 @pytest.mark.parametrize("options", LINEAR, ids=name)
 def test_the_maps_of_a_linear_head_sum_to_the_contrast_of_the_logits(options: NetworkOptions) -> None:
-    classifier = standardised(options, CLASSES)
+    classifier = alike_everywhere(options, CLASSES)
     kernel, bias = classifier.model.get_layer("logits").get_weights()
     classifier.model.get_layer("logits").set_weights([kernel, bias + np.array([0.3, -0.2, 0.9])])
     found = drafted(classifier)
@@ -87,7 +87,7 @@ def test_the_maps_of_a_linear_head_sum_to_the_contrast_of_the_logits(options: Ne
 @pytest.mark.parametrize("options", [*LINEAR[:3], LINEAR[4]], ids=name)
 def test_the_map_of_a_linear_head_says_what_the_loss_of_a_position_costs(options: NetworkOptions) -> None:
     """Not of maxima: without the largest another position takes its place."""
-    classifier = standardised(options, CLASSES)
+    classifier = alike_everywhere(options, CLASSES)
     maps, blocks = drafted(classifier).evidence, activations(classifier)
     # A position of the deepest block that is read, with all the finer ones' positions that lie in it.
     deepest = max(blocks)
@@ -109,7 +109,7 @@ def test_the_map_of_a_linear_head_says_what_the_loss_of_a_position_costs(options
 @pytest.mark.parametrize("options", [*LINEAR, *HIDDEN], ids=name)
 def test_each_position_holds_the_derivative_times_the_activation(options: NetworkOptions) -> None:
     """The derivative by differences of Keras's own head, along each position's activation."""
-    classifier = standardised(options, CLASSES)
+    classifier = alike_everywhere(options, CLASSES)
     maps, blocks = drafted(classifier).evidence.astype(np.float64), activations(classifier)
     if evidence.kind(classifier.model) == "exact":
         empty = {block: np.zeros_like(values) for block, values in blocks.items()}
@@ -137,7 +137,7 @@ def test_each_position_holds_the_derivative_times_the_activation(options: Networ
 
 @pytest.mark.parametrize("options", HIDDEN, ids=name)
 def test_hidden_layers_make_it_grad_cam(options: NetworkOptions) -> None:
-    classifier = standardised(options)
+    classifier = alike_everywhere(options)
     assert evidence.kind(classifier.model) == "Grad-CAM"
     found = drafted(classifier).evidence
     np.testing.assert_allclose(found[:, 0], -found[:, 1], atol=1e-5)
@@ -150,7 +150,7 @@ def test_contrasts_are_each_logit_less_the_mean_of_the_others() -> None:
 
 
 def test_positions_that_share_a_maximum_share_its_evidence() -> None:
-    classifier = standardised(NetworkOptions(feature_blocks=(1,), head="max"))
+    classifier = alike_everywhere(NetworkOptions(feature_blocks=(1,), head="max"))
     blank = np.full((1, 32, 32), 90, np.uint8)
     content = export.draft(classifier, NOVELTY, {}, pixels(2))
     found = export.run(content, blank, threads=1).evidence[0, 0]
