@@ -9,7 +9,9 @@ import pytest
 
 from lung_tumor.evaluation_figures import Predictions
 from lung_tumor.evaluation_tables import Cell, FigureTable, figure_table
-from tests.support.evaluations import measured, predicted
+from tests.support.evaluations import evaluation, measured, predicted
+
+BASELINES = ("trivial", "majority")
 
 
 def cells(table: FigureTable, block: int, title: str) -> tuple[Cell, ...]:
@@ -31,6 +33,31 @@ def test_all_figures_of_all_judges_are_there(classes: int) -> None:
     assert table.columns == ("network", "numbers without anatomy", "most frequent class")
     assert [len(block.rows) for block in table.blocks] == [8, 4, *[6] * classes]
     assert table.blocks[2].title == f"adenocarcinoma: {60 // classes} slices in {30 // classes} independent groups"
+
+
+def test_at_the_operating_point_every_judge_has_a_figure_and_the_heading_its_groups() -> None:
+    found = evaluation(predicted(), draws=20)
+    block = figure_table(found["test"], found["operating_point"]).blocks[-1]
+    assert block.title == (
+        "At the operating point: 30 slices in 15 independent groups with disease, 30 slices in 15 independent groups without"
+    )
+    point, rows = found["operating_point"], dict(block.rows)
+    for title, name in (("sensitivity", "sensitivity"), ("referred as uncertain", "referred")):
+        expected = [reached[name]["value"] for reached in (point["test"], *map(point["beside"].get, BASELINES))]
+        assert [cell.value for cell in rows[title]] == [f"{value:.3f}" for value in expected]
+    low, high = (point["test"]["sensitivity"]["interval"][end] for end in ("low", "high"))
+    assert rows["sensitivity"][0].interval == f"{low:.3f} to {high:.3f}"
+    assert rows["sensitivity"][2] == Cell("1.000")
+
+
+def test_at_the_operating_point_what_is_missing_has_a_note() -> None:
+    found = evaluation(predicted(), draws=20)
+    found["operating_point"]["beside"] |= {"trivial": None, "trivial_reason": "too few independent groups"}
+    found["operating_point"]["test"]["specificity"] |= {"value": None, "interval": without("no slice to measure it on")}
+    table = figure_table(found["test"], found["operating_point"])
+    network, trivial, _ = dict(table.blocks[-1].rows)["specificity"]
+    assert (network.value, table.notes[network.notes]) == ("–", "undefined: no slice to measure it on")
+    assert (trivial.value, table.notes[trivial.notes]) == ("–", "not measured: too few independent groups")
 
 
 def test_a_cell_holds_value_and_interval() -> None:

@@ -24,7 +24,7 @@ def reached(**given: float | None) -> dict[str, Any]:
     found = metrics()
     for name, value in given.items():
         ends = {"low": None, "high": None, "reason": "too few"} if value is None else _ends(value)
-        found["operating_point"]["test"][name] = {"value": value, "interval": ends}
+        found["operating_point"]["test"][name] |= {"value": value, "interval": ends}
     return found
 
 
@@ -114,6 +114,21 @@ def test_cautions_and_undefined_figures_are_caveats() -> None:
     ]
 
 
+def test_the_operating_point_stands_beside_what_needs_no_network() -> None:
+    found = metrics()
+    beside = found["operating_point"]["beside"]
+    told = words.operating_point(found)
+    trivial = ", ".join(f"{name} {words.share(beside['trivial'][name])}" for name in ("sensitivity", "specificity"))
+    assert f"Numbers that know no anatomy, with a threshold chosen in the same way: {trivial}." in told
+    always = "Answering adenocarcinoma, the most frequent class, whatever is shown: sensitivity 100 %, specificity 0 %."
+    assert always in told
+    beside |= {"trivial": None, "trivial_reason": "too few independent groups"}
+    beside["majority"]["specificity"]["value"] = None
+    told = words.operating_point(found)
+    assert "Numbers that know no anatomy have no figure beside them: too few independent groups." in told
+    assert any(text.endswith("sensitivity 100 %, specificity undefined.") for text in told)
+
+
 def test_the_operating_point_says_when_the_test_contradicts_its_target() -> None:
     assert not any("lies above" in text for text in words.operating_point(reached(sensitivity=0.9)))
     (missed,) = [text for text in words.operating_point(reached(sensitivity=0.7)) if "lies above" in text]
@@ -188,7 +203,7 @@ def test_what_to_know_about_an_interval_is_told_beside_its_ends() -> None:
     told = "(95 % interval 78 to 100 %; exact interval, as all slices of 15 groups agree)"
     assert words.share({"value": 1.0, "interval": exact}) == f"100 % {told}"
     found = metrics()
-    found["operating_point"]["test"]["specificity"] = {"value": 1.0, "interval": exact}
+    found["operating_point"]["test"]["specificity"] |= {"value": 1.0, "interval": exact}
     assert "0 % (95 % interval 0 to 22 %; exact interval, as all slices of 15 groups agree" in words.opening(found)[0]
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ import pytest
 from lung_tumor.operating_point import (
     OperatingPoint,
     OperatingPointOptions,
+    Scored,
     choose,
     coverage_curve,
     judge,
+    judge_beside,
     negative_class,
     suspicion,
 )
@@ -195,7 +198,52 @@ def test_what_a_point_reaches_is_worked_by_hand() -> None:
     for name in ("sensitivity", "referred"):
         few = "class adenocarcinoma has 4 groups; an interval needs 5"
         assert (found[name]["interval"]["low"], found[name]["interval"]["reason"]) == (None, few)
+    counted = {name: (row["slices"], row["groups"]) for name, row in found.items()}
+    assert counted == {"sensitivity": (4, 4), "specificity": (5, 5), "referred": (9, 9), "error_when_answered": (6, 6)}
     assert json.loads(json.dumps(found)) == found
+
+
+def beside(trivial: tuple[list[float], list[float]], chosen_on: tuple[list[float], list[float]], **given: Any) -> Any:
+    """What needs no network, on test slices that numbers without anatomy score so, with validation slices likewise."""
+    shares = given.pop("shares", [0.4, 0.6])
+    validation, test = Scored(*slices(*chosen_on)), Scored(*slices(*trivial))
+    return judge_beside(OperatingPointOptions(0.75, 0.0), validation, test, CLASSES, shares, 50, 1, **given)
+
+
+def test_numbers_without_anatomy_get_a_threshold_of_their_own_from_the_validation_slices() -> None:
+    # Three of four lie at 0.3 and above, the nearest below at 0.2: a threshold of 0.5 would find none of them.
+    found = beside(([0.3, 0.4, 0.2], [0.1, 0.35]), ([0.45, 0.4, 0.3, 0.1], [0.2, 0.1]))
+    assert found["trivial"]["sensitivity"]["value"] == pytest.approx(2 / 3)
+    assert found["trivial"]["specificity"]["value"] == pytest.approx(1 / 2)
+    assert found["trivial"]["referred"]["value"] == 0.0
+    assert found["trivial_reason"] == ""
+    assert json.loads(json.dumps(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.4, 0.6], ("normal", 0.0, 1.0, 3 / 5)),
+        ([0.6, 0.4], ("adenocarcinoma", 1.0, 0.0, 2 / 5)),
+    ],
+)
+def test_the_most_frequent_class_is_named_whatever_is_shown(
+    shares: list[float], expected: tuple[str, float, float, float]
+) -> None:
+    found = beside(([0.3, 0.4, 0.2], [0.1, 0.35]), ([0.4, 0.3], [0.2]), shares=shares)
+    reached = found["majority"]
+    values = [reached[name]["value"] for name in ("sensitivity", "specificity", "error_when_answered")]
+    assert (found["majority_class"], *values) == (*expected[:3], pytest.approx(expected[3]))
+    assert reached["referred"]["value"] == 0.0
+    # It would say the same of any slice: that is known without an interval.
+    assert all(reached[name]["interval"]["low"] is None for name in ("sensitivity", "specificity", "referred"))
+
+
+def test_numbers_that_could_learn_nothing_have_no_figure_and_say_why() -> None:
+    unknown = float("nan")
+    found = beside(([0.3, unknown], [0.1]), ([0.4, 0.3], [0.2]), why_not="too few independent groups")
+    assert (found["trivial"], found["trivial_reason"]) == (None, "too few independent groups")
+    assert beside(([0.3], [0.1]), ([unknown], [0.2]))["trivial_reason"] == "some pictures have no probability"
 
 
 def test_who_is_refused_is_neither_referred_nor_answered() -> None:

@@ -156,7 +156,11 @@ def test_three_classes_and_a_test_without_baseline_have_a_page_too() -> None:
     text = page(metrics=given).text
     assert "adenocarcinoma or squamous cell slices suspected" in text
     assert "squamous cell: 20 slices in 10 independent groups" in text
-    assert "– not measured ROC AUC without anatomy" in text
+    assert "ROC AUC without anatomy – · most frequent class 0.500 · 30 groups" in text
+    beside, point = given["operating_point"]["beside"], given["operating_point"]["test"]["sensitivity"]
+    found = [beside[judge]["sensitivity"]["value"] for judge in ("trivial", "majority")]
+    below = f"without anatomy {found[0]:.3f} · most frequent class {found[1]:.3f} · {point['groups']} groups"
+    assert f"sensitivity at the operating point {below}" in text
     assert "not measured: too few groups" in text
 
 
@@ -225,7 +229,12 @@ def test_the_summary_gives_counts_figures_caveats_and_the_next_command() -> None
     assert "sick 4 files 2 pictures 2 groups: 1 training, 0 validation, 1 test" in text
     assert "Test 60 pictures in 30 independent groups" in text
     assert f"accuracy {network['accuracy']:.3f} ({low:.3f} to {high:.3f}), ROC AUC {network['roc_auc']:.3f} (" in text
-    assert "judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC 0.750" in text
+    beside = [given["test"][judge]["accuracy"] for judge in ("trivial", "majority")]
+    area = given["test"]["trivial"]["roc_auc"]
+    assert (
+        f"without anatomy (size, brightness, a tiny thumbnail): accuracy {beside[0]:.3f}, ROC AUC {area:.3f}; always the most "
+        f"frequent class: accuracy {beside[1]:.3f}"
+    ) in text
     assert f"normal precision {network['per_class']['normal']['precision']:.3f} recall" in text
     assert f"! {AUDIT['warnings'][0]}" in text
     assert "make serve" in text
@@ -234,6 +243,8 @@ def test_the_summary_gives_counts_figures_caveats_and_the_next_command() -> None
 def test_the_summary_has_a_line_for_point_novelty_and_verdict() -> None:
     lines = summarise(metrics(), AUDIT).splitlines()
     assert any(line.startswith("Point    suspected from 0.400: sensitivity") for line in lines)
+    assert any("without anatomy: sensitivity 0" in line for line in lines)
+    assert any(line.endswith("; always adenocarcinoma: sensitivity 1.000, specificity 0.000") for line in lines)
     assert any(line.startswith("Novelty  accepts 96 %") and "refuses 47 of 48" in line for line in lines)
     assert "Verdict  Promoted: it is the first model." in lines
     assert any(line.endswith("data/06_models/classifier.onnx (float32)") for line in lines)
@@ -243,10 +254,13 @@ def test_the_summary_calls_undefined_what_is_undefined() -> None:
     given = metrics()
     given["test"]["network"]["roc_auc"] = None
     none = {"low": None, "high": None, "reason": "no slice to measure it on"}
-    given["operating_point"]["test"]["specificity"] = {"value": None, "interval": none}
+    given["operating_point"]["test"]["specificity"] |= {"value": None, "interval": none}
+    given["test"]["trivial"] = given["operating_point"]["beside"]["trivial"] = None
     text = summarise(given, AUDIT)
     assert "ROC AUC undefined" in text
     assert "specificity undefined" in text
+    assert "a tiny thumbnail): not measured; always" in text
+    assert "without anatomy: not measured; always" in text
 
 
 @pytest.mark.parametrize("synthetic", [True, False])

@@ -35,17 +35,14 @@ def carried_figures(
     Returns:
         ``test`` with every figure of the network and its interval, and ``cross_validation``, None or the single figures,
         each beside ``trivial`` (None where there is none, as ``trivial_reason`` explains) and ``majority``, with ``slices``,
-        ``groups`` and ``groups_by_class``; ``operating_point.test``, ``calibration``, ``novelty``, ``evidence`` and
-        ``promotion``. Some kilobytes as JSON.
+        ``groups`` and ``groups_by_class``; ``operating_point`` with ``test`` and, without intervals, ``beside``;
+        ``calibration``, ``novelty``, ``evidence`` and ``promotion``. Some kilobytes as JSON.
     """
     pooled = measured["cross_validation"]
-    tested = operating_point["test"].items()
     return {
         "test": _part(measured["test"], whole=True),
         "cross_validation": None if pooled is None else _part(pooled, whole=False),
-        "operating_point": {
-            "test": {name: {"value": found["value"], "interval": _ends(found["interval"])} for name, found in tested}
-        },
+        "operating_point": _at_the_point(operating_point),
         "calibration": {
             **{
                 when: {name: calibration[when][name] for name in ("calibration_error", "log_loss")}
@@ -71,6 +68,20 @@ def _part(found: Facts, *, whole: bool) -> dict[str, Any]:
         },
         **{judge: _single(found[judge]) for judge in ("trivial", "majority")},
         **{name: found[name] for name in ("trivial_reason", "slices", "groups", "groups_by_class")},
+    }
+
+
+def _at_the_point(operating_point: Facts) -> dict[str, Any]:
+    beside = operating_point["beside"]
+    values = {
+        judge: None if beside[judge] is None else {name: found["value"] for name, found in beside[judge].items()}
+        for judge in ("trivial", "majority")
+    }
+    return {
+        "test": {
+            name: {**found, "interval": _ends(found["interval"])} for name, found in operating_point["test"].items()
+        },
+        "beside": {**values, **{name: beside[name] for name in ("trivial_reason", "majority_class")}},
     }
 
 

@@ -34,6 +34,12 @@ _PER_CLASS = {
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
 }
+_AT_THE_POINT = {
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "referred": "referred as uncertain",
+    "error_when_answered": "wrong among the answers given (smaller is better)",
+}
 UNDEFINED = "–"
 
 
@@ -67,7 +73,7 @@ class FigureTable:
 
     Attributes:
         columns: who judged them.
-        blocks: all slices, mean of the classes, each class.
+        blocks: all slices, mean of the classes, each class, and at the operating point where there is one.
         notes: text by letter: why a figure or an interval is missing, or what to know about an interval.
     """
 
@@ -76,8 +82,8 @@ class FigureTable:
     notes: Mapping[str, str]
 
 
-def figure_table(measured: Mapping[str, Any]) -> FigureTable:
-    """Lay out ``metrics["test"]`` or ``metrics["cross_validation"]``.
+def figure_table(measured: Mapping[str, Any], point: Mapping[str, Any] | None = None) -> FigureTable:
+    """Lay out ``metrics["test"]``, with ``metrics["operating_point"]``, or ``metrics["cross_validation"]``.
 
     What is undefined has a note that says why: rankings are a dash, shares and Matthews's correlation the 0 that they count as.
     So has a whole column where numbers without anatomy could learn nothing.
@@ -104,6 +110,8 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
         )
         rows = tuple(row(title, ("per_class", label, name)) for name, title in _PER_CLASS.items())
         blocks.append(Block(heading, rows))
+    if point is not None:
+        blocks.append(_at_the_point(point, notes))
     return FigureTable(
         tuple(JUDGES.values()),
         tuple(blocks),
@@ -111,16 +119,38 @@ def figure_table(measured: Mapping[str, Any]) -> FigureTable:
     )
 
 
+def _at_the_point(point: Mapping[str, Any], notes: dict[str, str]) -> Block:
+    """Sensitivity, specificity and what is referred: of the network, and of what needs none, its threshold chosen alike."""
+    judges = {"network": point["test"], **{name: point["beside"][name] for name in ("trivial", "majority")}}
+
+    def cell(judge: str, name: str) -> Cell:
+        if judges[judge] is None:
+            return Cell(UNDEFINED, notes=_letter(f"not measured: {point['beside']['trivial_reason']}", notes))
+        found = judges[judge][name]
+        return _with_interval(found["value"], found["interval"], judge == "majority", notes)
+
+    rows = [(title, tuple(cell(judge, name) for judge in JUDGES)) for name, title in _AT_THE_POINT.items()]
+    ill, well = (
+        f"{how_many(point['test'][name]['slices'], 'slice')} in {how_many(point['test'][name]['groups'], 'independent group')}"
+        for name in ("sensitivity", "specificity")
+    )
+    return Block(f"At the operating point: {ill} with disease, {well} without", tuple(rows))
+
+
 def _cell(found: Mapping[str, Any], path: tuple[str, ...], quiet: bool, notes: dict[str, str]) -> Cell:
     value: Any = found
     for name in path:
         value = value[name]
     interval = found["intervals"][".".join(path)]
+    if value is not None and any(interval["reason"].startswith(sentence) for sentence in found["undefined"]):
+        return Cell(f"{value:.3f}", notes=_letter(f"undefined, counted as 0: {interval['reason']}", notes))
+    return _with_interval(value, interval, quiet, notes)
+
+
+def _with_interval(value: float | None, interval: Mapping[str, Any], quiet: bool, notes: dict[str, str]) -> Cell:
     reason = interval["reason"]
     if value is None:
         return Cell(UNDEFINED, notes=_letter(f"undefined: {reason}", notes))
-    if any(reason.startswith(sentence) for sentence in found["undefined"]):
-        return Cell(f"{value:.3f}", notes=_letter(f"undefined, counted as 0: {reason}", notes))
     if interval["low"] is None:
         # Whoever says the same of every slice gives the same in every draw: that is no lack of evidence.
         return Cell(f"{value:.3f}", notes="" if quiet else _letter(f"no interval: {reason}", notes))

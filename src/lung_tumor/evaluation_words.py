@@ -111,7 +111,8 @@ def operating_point(metrics: Facts) -> list[str]:
             f"{percent(point['target_sensitivity'])} of those with disease; there it reached a sensitivity of "
             f"{percent(point['sensitivity'])} and a specificity of {percent(point['specificity'])}."
         ),
-        f"On the test slices: sensitivity {share(test['sensitivity'])}, specificity {share(test['specificity'])}.",
+        f"On the test slices: {_both(test)}.",
+        *_beside_the_point(point["beside"]),
     ]
     if missed := _misses_target(point):
         told.append(missed)
@@ -124,6 +125,26 @@ def operating_point(metrics: Facts) -> list[str]:
             f"{share(test['error_when_answered'])} are wrong."
         )
     return told + ([_ended(point["caution"][0].upper() + point["caution"][1:])] if point["caution"] else [])
+
+
+def _both(reached: Facts) -> str:
+    """Sensitivity and specificity, each with its interval."""
+    return ", ".join(f"{name} {share(reached[name])}" for name in ("sensitivity", "specificity"))
+
+
+def _beside_the_point(beside: Facts) -> list[str]:
+    """What the threshold's figures are worth: the same of who knows no anatomy, and of who knows nothing."""
+    trivial, fixed = beside["trivial"], beside["majority"]
+    always = ", ".join(
+        f"{name} {'undefined' if fixed[name]['value'] is None else percent(fixed[name]['value'])}"
+        for name in ("sensitivity", "specificity")
+    )
+    return [
+        f"Numbers that know no anatomy, with a threshold chosen in the same way: {_both(trivial)}."
+        if trivial
+        else f"Numbers that know no anatomy have no figure beside them: {beside['trivial_reason']}.",
+        f"Answering {beside['majority_class']}, the most frequent class, whatever is shown: {always}.",
+    ]
 
 
 def calibration(metrics: Facts) -> list[str]:

@@ -196,7 +196,7 @@ def _analyses(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
             continue
         counted = f"{how_many(measured['slices'], 'slice')} in {how_many(measured['groups'], 'independent group')}"
         parts.append(f"{title}: {counted}.")
-        table = figure_table(measured)
+        table = figure_table(measured, metrics["operating_point"] if measured is metrics["test"] else None)
         for block in table.blocks:
             rows = tuple((title, *(cell.text for cell in cells)) for title, cells in block.rows)
             parts.append(Table((block.title, *table.columns), rows))

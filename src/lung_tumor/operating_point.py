@@ -90,6 +90,21 @@ class OperatingPoint:
             raise ValueError(f"an operating point needs 0 <= low <= threshold <= high <= 1, received {found}")
 
 
+@dataclass(frozen=True)
+class Scored:
+    """Slices with probabilities.
+
+    Attributes:
+        labels: (n,) index of each slice's true class.
+        probabilities: (n, classes).
+        groups: (n,) group of each slice.
+    """
+
+    labels: Labels
+    probabilities: Probabilities
+    groups: Sequence[str]
+
+
 def suspicion(probabilities: Probabilities, classes: Sequence[str], negative: str) -> Probabilities:
     """One less the probability of the class that means no disease; (n, classes) gives (n,)."""
     found: Probabilities = 1.0 - probabilities[:, list(classes).index(negative)]
@@ -185,8 +200,9 @@ def judge(
     Returns:
         ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share that is told "uncertain:
         refer"; and ``error_when_answered``, the share of the suspected and the cleared of whom that is wrong. Each ``value``
-        (None where undefined) and ``interval`` (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of
-        0 or 1, without ends where a class that much of its variance may come from has too few groups.
+        (None where undefined), ``slices`` and ``groups``, how many it is a share of, and ``interval``
+        (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of 0 or 1, without ends where a class that
+        much of its variance may come from has too few groups, or where every slice is given the same.
     """
     diseased = labels != list(classes).index(point.negative)
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
@@ -204,12 +220,14 @@ def judge(
     }
     names, named = np.array([classes[index] for index in labels]), np.asarray(groups, dtype=str)
     drawn = list(resamples(groups, names.tolist(), draws, seed))
+    # Who says the same of every slice suspects all or none of them, whatever is drawn: nothing is uncertain about it.
+    knows_nothing = bool((scores == scores[0]).all())
 
     def interval(counts: Flags, hits: Flags) -> Interval:
         behind = named[counts].tolist(), names[counts].tolist()
         if not counts.any():
             return Interval(None, None, 0, reason="no slice to measure it on")
-        if exact := exact_share(hits[counts], *behind):
+        if not knows_nothing and (exact := exact_share(hits[counts], *behind)):
             return exact
         if reason := few_groups(*behind, mean=True):
             return Interval(None, None, 0, reason=reason)
@@ -217,8 +235,56 @@ def judge(
         return interval_of(drawn_shares, fewest_groups(*behind, mean=True))
 
     return {
-        name: {"value": _share(hits[counts]), "interval": interval(counts, hits).to_dict()}
+        name: {
+            "value": _share(hits[counts]),
+            "slices": int(counts.sum()),
+            "groups": len(set(named[counts].tolist())),
+            "interval": interval(counts, hits).to_dict(),
+        }
         for name, (counts, hits) in shares.items()
+    }
+
+
+def judge_beside(
+    options: OperatingPointOptions,
+    validation: Scored,
+    test: Scored,
+    classes: Sequence[str],
+    majority_class_shares: Sequence[float],
+    draws: int,
+    seed: int,
+    why_not: str = "",
+) -> dict[str, Any]:
+    """What needs no network reaches: numbers that know no anatomy, and naming the most frequent class whatever is shown.
+
+    Args:
+        options: the numbers' threshold and band are chosen by them on the validation slices, as the network's were.
+        validation: scored by the numbers without anatomy.
+        test: the same; NaN anywhere where they have no probabilities.
+        classes: class names, in the order of the columns.
+        majority_class_shares: (classes,) shares of the classes in the training split.
+        draws: resamples of whole groups behind each interval.
+        seed: of the resamples; that of :func:`judge` gives the same ones.
+        why_not: why the numbers have no probabilities.
+
+    Returns:
+        ``trivial`` (None where there is none) and ``majority``, each as :func:`judge` gives it; ``trivial_reason``, why there
+        is none, else empty; and ``majority_class``, which that is.
+    """
+    negative = negative_class(classes, options.negative)
+    largest = int(np.argmax(majority_class_shares))
+    named = np.tile(np.eye(len(classes))[largest], (len(test.labels), 1))
+    # Whatever it names is at 0 or 1: no threshold is to be chosen, and none is referred.
+    fixed = OperatingPoint(negative, _EVEN, _EVEN, _EVEN, options.target_sensitivity, 0.0, 0.0, groups=0)
+    trivial, reason = None, why_not or "some pictures have no probability"
+    if not (np.isnan(validation.probabilities).any() or np.isnan(test.probabilities).any()):
+        point = choose(validation.labels, validation.probabilities, validation.groups, classes, options)
+        trivial, reason = judge(point, test.labels, test.probabilities, test.groups, classes, draws, seed), ""
+    return {
+        "trivial": trivial,
+        "trivial_reason": reason,
+        "majority": judge(fixed, test.labels, named, test.groups, classes, draws, seed),
+        "majority_class": classes[largest],
     }
 
 

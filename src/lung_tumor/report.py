@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,7 +13,18 @@ from lung_tumor.evaluation_tables import figure_table
 from lung_tumor.manifest import SPLITS
 from lung_tumor.overlays import legend, overlay, strongest
 from lung_tumor.pages import figure_uri, photograph_uri, render_page, slice_uri
-from lung_tumor.wording import percent
+from lung_tumor.wording import how_many, percent
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure to read first: its title, value and interval, and below it what it is to be set beside."""
+
+    title: str
+    value: str
+    interval: str
+    beside: str
+
 
 ANSWERS = {"suspected": "suspected", "clear": "no sign", "uncertain": "uncertain: refer", "refused": "refused"}
 
@@ -79,32 +91,43 @@ def _pictured(row: Mapping[str, Any], scale: float) -> dict[str, Any]:
     return {**row, "answer": ANSWERS[row["answer"]], **pictures}
 
 
-def _tiles(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Value, interval and name of the figures to read first."""
+def _tiles(metrics: Mapping[str, Any]) -> list[Tile]:
+    """The figures to read first."""
     test, point = metrics["test"], metrics["operating_point"]
-    network, trivial = test["network"], test["trivial"]
-    tiles = [
-        (
-            f"{test['slices']}",
-            f"{test['groups']} independent groups",
-            "test pictures",
-        ),
-        (*_tile(network["roc_auc"], network["intervals"]["roc_auc"]), "ROC AUC"),
+    beside = point["beside"]
+
+    def of_test(name: str, title: str) -> Tile:
+        others = (None if test[judge] is None else test[judge][name] for judge in ("trivial", "majority"))
+        return _tile(title, test["network"][name], test["network"]["intervals"][name], others, test["groups"])
+
+    def at_the_point(name: str) -> Tile:
+        found = point["test"][name]
+        others = (None if beside[judge] is None else beside[judge][name]["value"] for judge in ("trivial", "majority"))
+        return _tile(f"{name} at the operating point", found["value"], found["interval"], others, found["groups"])
+
+    return [
+        Tile("test pictures", f"{test['slices']}", f"{test['groups']} independent groups", ""),
+        of_test("roc_auc", "ROC AUC"),
+        at_the_point("sensitivity"),
+        at_the_point("specificity"),
+        of_test("balanced_accuracy", "balanced accuracy"),
+        of_test("calibration_error", "calibration error"),
     ]
-    known = ("–", "not measured") if trivial is None else _tile(trivial["roc_auc"], trivial["intervals"]["roc_auc"])
-    tiles.append((*known, "ROC AUC without anatomy"))
-    tiles += [
-        (*_tile(point["test"][name]["value"], point["test"][name]["interval"]), f"{name} at the operating point")
-        for name in ("sensitivity", "specificity")
-    ]
-    tiles += [
-        (*_tile(network[name], network["intervals"][name]), title)
-        for name, title in (("balanced_accuracy", "balanced accuracy"), ("calibration_error", "calibration error"))
-    ]
-    return tiles
 
 
-def _tile(value: float | None, interval: Mapping[str, Any]) -> tuple[str, str]:
+def _tile(
+    title: str,
+    value: float | None,
+    interval: Mapping[str, Any],
+    others: Iterable[float | None],
+    groups: int,
+) -> Tile:
+    trivial, majority = ("–" if other is None else f"{other:.3f}" for other in others)
+    below = f"without anatomy {trivial} · most frequent class {majority} · {how_many(groups, 'group')}"
+    return Tile(title, *_value_and_interval(value, interval), below)
+
+
+def _value_and_interval(value: float | None, interval: Mapping[str, Any]) -> tuple[str, str]:
     if value is None:
         return "–", "undefined"
     if interval["low"] is None:
@@ -114,12 +137,14 @@ def _tile(value: float | None, interval: Mapping[str, Any]) -> tuple[str, str]:
 
 def _tables(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table of the test and, where there is one, of cross-validation."""
-    pooled = "Cross-validation: every picture judged by a model that saw no known relative of it"
-    named = (("Test: pictures that had no part in training", metrics["test"]), (pooled, metrics["cross_validation"]))
+    tested, pooled = metrics["test"], metrics["cross_validation"]
+    title = "Cross-validation: every picture judged by a model that saw no known relative of it"
+    named = [("Test: pictures that had no part in training", tested, figure_table(tested, metrics["operating_point"]))]
+    if pooled is not None:
+        named.append((title, pooled, figure_table(pooled)))
     return [
-        {"title": title, "slices": found["slices"], "groups": found["groups"], "table": figure_table(found)}
-        for title, found in named
-        if found is not None
+        {"title": title, "slices": found["slices"], "groups": found["groups"], "table": table}
+        for title, found, table in named
     ]
 
 
@@ -143,7 +168,6 @@ def summarise(metrics: Mapping[str, Any], audit: Mapping[str, Any]) -> str:
         for name, row in network["per_class"].items()
     )
     warnings = "\n".join(f"  ! {text}" for text in words.caveats(metrics, audit))
-    trivial = metrics["shortcuts"]["test"]["trivial"]["auc"]
     return f"""
 Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 {counts}
@@ -152,7 +176,7 @@ Slices   {metrics["source"]}{_synthetic_mark(metrics)}
 
 Test     {test["slices"]} pictures in {test["groups"]} independent groups, 95 % intervals in brackets
          accuracy {_measured(network, "accuracy")}, ROC AUC {_measured(network, "roc_auc")}
-         the same pictures judged without anatomy (size, brightness, a tiny thumbnail): ROC AUC {_short(trivial)}
+         {_beside(test)}
 {per_class}
 {_verdicts(metrics)}
 Report   data/08_reporting/report.html, model_card.html
@@ -182,10 +206,30 @@ def _verdicts(metrics: Mapping[str, Any]) -> str:
     return f"""\
 Point    suspected from {point["threshold"]:.3f}: sensitivity {_brief(reached["sensitivity"])}, specificity \
 {_brief(reached["specificity"])}; {_brief(reached["referred"])} referred
+         {_beside_the_point(point["beside"])}
 Novelty  accepts {percent(found["accepted_held_out"])} of held-out slices; refuses {refused} of {pictures} pictures of \
 other kinds
 Verdict  {words.promotion(metrics)}
 """
+
+
+def _beside(test: Mapping[str, Any]) -> str:
+    trivial, majority = test["trivial"], test["majority"]
+    known = (
+        f"accuracy {_short(trivial['accuracy'])}, ROC AUC {_short(trivial['roc_auc'])}" if trivial else "not measured"
+    )
+    return (
+        f"without anatomy (size, brightness, a tiny thumbnail): {known}; always the most frequent class: accuracy "
+        f"{_short(majority['accuracy'])}"
+    )
+
+
+def _beside_the_point(beside: Mapping[str, Any]) -> str:
+    def both(found: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {_short(found[name]['value'])}" for name in ("sensitivity", "specificity"))
+
+    known = both(beside["trivial"]) if beside["trivial"] else "not measured"
+    return f"without anatomy: {known}; always {beside['majority_class']}: {both(beside['majority'])}"
 
 
 def _short(value: float | None) -> str:
@@ -193,10 +237,10 @@ def _short(value: float | None) -> str:
 
 
 def _measured(found: Mapping[str, Any], name: str) -> str:
-    value, interval = _tile(found[name], found["intervals"][name])
+    value, interval = _value_and_interval(found[name], found["intervals"][name])
     return interval if found[name] is None else f"{value} ({interval})"
 
 
 def _brief(entry: Mapping[str, Any]) -> str:
-    value, interval = _tile(entry["value"], entry["interval"])
+    value, interval = _value_and_interval(entry["value"], entry["interval"])
     return interval if entry["value"] is None else f"{value} ({interval})"

@@ -332,8 +332,26 @@ def test_the_cards_work_from_the_metadata_alone(client):
 def test_a_share_that_was_counted_may_be_all_or_nothing(client):
     tested = {"sensitivity": {"value": 1.0, "interval": None}, "referred": {"value": 0.0, "interval": None}}
     shown = words(page_app(metrics={"operating_point": {"test": tested}}).test_client().get("/about"))
-    assert "Test: sensitivity 100.0 %" in shown
-    assert "Test: referred 0.0 %" in shown
+    # A model that was evaluated by an earlier version carries no figures of what needs no network.
+    assert "sensitivity 100.0 % – – –" in shown
+    assert "referred 0.0 % – – –" in shown
+
+
+def test_the_figures_at_the_operating_point_stand_beside_what_needs_no_network():
+    tested = {"sensitivity": {"value": 0.9, "interval": {"low": 0.8, "high": 1.0}, "slices": 30, "groups": 17}}
+    beside = {
+        "trivial": {"sensitivity": 0.95},
+        "majority": {"sensitivity": None},
+        "trivial_reason": "",
+        "majority_class": "adenocarcinoma",
+    }
+    given = {"operating_point": {"test": tested, "beside": beside}}
+    shown = words(page_app(metrics=given).test_client().get("/about"))
+    assert "Always adenocarcinoma" in shown
+    assert "sensitivity 90.0 % (80.0 % to 100.0 %) 95.0 % undefined 17" in shown
+    beside |= {"trivial": None, "trivial_reason": "too few independent groups"}
+    shown = words(page_app(metrics=given).test_client().get("/about"))
+    assert "No anatomy: not measured, too few independent groups." in shown
 
 
 def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():

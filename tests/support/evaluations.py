@@ -10,7 +10,16 @@ import numpy as np
 
 from lung_tumor.evaluation_figures import Predictions
 from lung_tumor.novelty import NoveltyRule
-from lung_tumor.operating_point import OperatingPoint, coverage_curve, judge, suspicion
+from lung_tumor.operating_point import (
+    OperatingPoint,
+    OperatingPointOptions,
+    Probabilities,
+    Scored,
+    coverage_curve,
+    judge,
+    judge_beside,
+    suspicion,
+)
 from lung_tumor.scores import measure_beside
 from tests.support.data_sets import QUIET_SHORTCUTS
 from tests.support.training_facts import TRAINING
@@ -36,11 +45,19 @@ def predicted(classes: int = 2, slices: int = 60, *, seed: int = 0, skill: float
 
 def measured(predictions: Predictions, *, draws: int = 50) -> dict[str, Any]:
     """``metrics["test"]``: network, numbers that know half as much, and majority."""
-    labels, given = predictions.labels, predictions.probabilities
-    shuffled = given[np.random.default_rng(1).permutation(len(labels))]
-    shares = (np.bincount(labels, minlength=len(predictions.classes)) / len(labels)).tolist()
-    trivial = 0.5 * shuffled + 0.5 * given
+    labels, given, shares = predictions.labels, predictions.probabilities, _shares(predictions)
+    trivial = _without_anatomy(predictions)
     return measure_beside(labels, given, predictions.groups, predictions.classes, trivial, shares, draws, seed=0)
+
+
+def _without_anatomy(predictions: Predictions) -> Probabilities:
+    given = predictions.probabilities
+    return 0.5 * given[np.random.default_rng(1).permutation(len(given))] + 0.5 * given
+
+
+def _shares(predictions: Predictions) -> list[float]:
+    labels = predictions.labels
+    return [float(share) for share in np.bincount(labels, minlength=len(predictions.classes)) / len(labels)]
 
 
 def evaluation(
@@ -107,11 +124,14 @@ def point(predictions: Predictions, negative: str = "normal", *, draws: int = 50
     chosen = OperatingPoint(negative, 0.4, 0.35, 0.55, 0.95, 0.96, 0.7, 30)
     labels, given, classes = predictions.labels, predictions.probabilities, predictions.classes
     suspicions = suspicion(given, classes, negative)
+    trivial = Scored(labels, _without_anatomy(predictions), predictions.groups)
+    options, shares = OperatingPointOptions(negative=negative), _shares(predictions)
     told = np.select([suspicions < chosen.low, suspicions < chosen.high], ["clear", "uncertain"], "suspected")
     return {
         **asdict(chosen),
         "answers": {name: dict(Counter(told[labels == index].tolist())) for index, name in enumerate(classes)},
         "test": judge(chosen, labels, given, predictions.groups, classes, draws, seed=0),
+        "beside": judge_beside(options, trivial, trivial, classes, shares, draws, seed=0),
         "coverage": coverage_curve(chosen, labels, given, classes),
     }
 

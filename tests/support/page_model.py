@@ -64,7 +64,22 @@ _TEST = {
 }
 METRICS = carried_figures(
     measured={"test": _TEST, "cross_validation": None},
-    operating_point={"test": {"sensitivity": {"value": 0.93, "interval": {"low": 0.8, "high": 1.0, "reason": ""}}}},
+    operating_point={
+        "test": {
+            "sensitivity": {
+                "value": 0.93,
+                "interval": {"low": 0.8, "high": 1.0, "reason": ""},
+                "slices": 28,
+                "groups": 26,
+            }
+        },
+        "beside": {
+            "trivial": {"sensitivity": {"value": 0.95}},
+            "majority": {"sensitivity": {"value": 1.0}},
+            "trivial_reason": "",
+            "majority_class": "adenocarcinoma",
+        },
+    },
     calibration={
         "before": {"calibration_error": 0.081, "log_loss": 0.41},
         "after": {"calibration_error": 0.034, "log_loss": 0.37},

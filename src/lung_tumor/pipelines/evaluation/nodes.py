@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,6 +23,7 @@ from lung_tumor.consistency import (
 )
 from lung_tumor.judging import judge_all
 from lung_tumor.manifest import TEST, TRAINING, VALIDATION, accepted
+from lung_tumor.operating_point import OperatingPointOptions, Scored
 from lung_tumor.pipelines.evaluation.predictions import classes_of, labels_of, probabilities_of
 from lung_tumor.predictor import Predictor
 from lung_tumor.prepared import Partitions, read_slices
@@ -132,8 +134,8 @@ def measure_both(
         ``test`` and ``cross_validation``, each as :func:`lung_tumor.scores.measure_beside` gives it; None for the latter where
         it was not run.
     """
-    learnt, classes = accepted(manifest, TRAINING)["label"], classes_of(predictions)
-    shares = [float((learnt == name).mean()) for name in classes]
+    classes = classes_of(predictions)
+    shares = _majority_class_shares(manifest, classes)
 
     def measure(table: pd.DataFrame, given: npt.NDArray[np.float64]) -> dict[str, Any]:
         return scores.measure_beside(
@@ -195,17 +197,51 @@ def _calibrated_out_of_fold(out_of_fold: pd.DataFrame) -> npt.NDArray[np.float64
 
 
 def judge_operating_point(
-    candidate: Predictor, predictions: pd.DataFrame, options: ComparisonOptions, seed: int
+    candidate: Predictor,
+    predictions: pd.DataFrame,
+    validation: pd.DataFrame,
+    manifest: pd.DataFrame,
+    scores_without_anatomy: pd.DataFrame,
+    audit: dict[str, Any],
+    facts: dict[str, Any],
+    options: ComparisonOptions,
+    seed: int,
 ) -> dict[str, Any]:
-    """The operating point on the test pictures, and error against coverage."""
+    """The operating point on the test pictures, beside what needs no network, and error against coverage."""
     point = candidate.metadata.operating_point
     if point is None:
         raise ValueError("the candidate carries no operating point; run `kedro run --pipeline=serving`")
     labels, probabilities, classes = labels_of(predictions), probabilities_of(predictions), classes_of(predictions)
     groups, refused = predictions["group"].tolist(), (predictions["answer"] == Answer.REFUSED).to_numpy()
+
+    def scored(table: pd.DataFrame) -> Scored:
+        return Scored(labels_of(table), _without_anatomy(table, scores_without_anatomy, audit), table["group"].tolist())
+
     return {
         **asdict(point),
         "answers": pd.crosstab(predictions["label"], predictions["answer"]).to_dict("index"),
         "test": operating_point.judge(point, labels, probabilities, groups, classes, options.draws, seed, refused),
+        "beside": operating_point.judge_beside(
+            _chosen_by(facts),
+            scored(validation),
+            scored(predictions),
+            classes,
+            _majority_class_shares(manifest, classes),
+            options.draws,
+            seed,
+            audit["shortcuts"][_stronger(audit)]["reason"],
+        ),
         "coverage": operating_point.coverage_curve(point, labels, probabilities, classes),
     }
+
+
+def _chosen_by(facts: dict[str, Any]) -> OperatingPointOptions:
+    """What the operating point was asked for; an earlier version did not record it."""
+    recorded = facts.get("options", {}).get("serving", {})
+    return OperatingPointOptions(**recorded.get("operating_point", {}))
+
+
+def _majority_class_shares(manifest: pd.DataFrame, classes: Sequence[str]) -> list[float]:
+    """Shares of the classes in the training split."""
+    learnt = accepted(manifest, TRAINING)["label"]
+    return [float((learnt == name).mean()) for name in classes]

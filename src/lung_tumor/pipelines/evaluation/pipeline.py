@@ -82,7 +82,17 @@ def _judge() -> list[Node]:
         ),
         Node(
             judge_operating_point,
-            inputs=["candidate_model", "predictions", DRAWS, "params:seed"],
+            inputs=[
+                "candidate_model",
+                "predictions",
+                "validation_predictions",
+                "evaluated_manifest",
+                "shortcut_scores",
+                "audit",
+                "serving_facts",
+                DRAWS,
+                "params:seed",
+            ],
             outputs="judged_operating_point",
             name="judge_operating_point",
         ),
