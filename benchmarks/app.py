@@ -2,7 +2,7 @@
 
 * ``bare``: `InferenceSession.run` of the served model on a prepared slice, all outputs, in a process of its own: one run of a
   thread a core after the other, and two runs of one thread side by side, as the app does under load; throughput is set
-  against the faster of both;
+  against both;
 * ``app``: gunicorn as `make serve` runs it; PNG slices of 512 × 512 pixels over HTTP, by 1 and by 16 clients, in turns with
   ``bare``; resident memory of gunicorn and its worker during 5,000 predictions; time from start to ready;
 * ``conventional``: Flask behind gunicorn, a Keras VGG16 loaded once, `model.predict` on each request; the same clients.
@@ -220,13 +220,14 @@ def measure_ours(model: Path, forms: Sequence[bytes], rounds: int, predictions: 
 
 
 def rates_of(rates: dict[str, list[float]]) -> dict[str, float]:
-    """Medians of predictions a second, and the app's share of the faster bare way."""
+    """Medians of predictions a second, and the app's share of both bare ways."""
     bare_rate, beside, http_rate = (statistics.median(rates[side]) for side in ("bare", "side by side", "http"))
     return {
         "bare_per_second": round(bare_rate, 2),
         "bare_side_by_side_per_second": round(beside, 2),
         "http_16_clients_per_second": round(http_rate, 2),
-        "throughput_share": round(http_rate / max(bare_rate, beside), 3),
+        "throughput_share": round(http_rate / bare_rate, 3),
+        "throughput_share_of_side_by_side": round(http_rate / beside, 3),
     }
 
 
@@ -264,7 +265,8 @@ def verdict(ours: dict[str, Any], usual: dict[str, Any]) -> dict[str, bool]:
     memory = list(ours["memory_mb"].values())
     return {
         "one slice at most 1.5 times bare": ours["latency_ratio"] <= 1.5,
-        "16 clients at least 85 % of bare": ours["throughput_share"] >= 0.85,
+        "16 clients at least 85 % of bare, one after the other": ours["throughput_share"] >= 0.85,
+        "16 clients at least 85 % of bare, side by side": ours["throughput_share_of_side_by_side"] >= 0.85,
         "ready within 2 s": ours["ready_s"] <= 2.0,
         "at most 350 MB": max(memory) <= 350,
         "memory flat (last half within 5 %)": memory[-1] <= 1.05 * memory[len(memory) // 2],

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lung_tumor.body import Body, find_body
+from lung_tumor.body import Body, _largest, _opened, find_body
 from lung_tumor.imaging import decode
 from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.pictures import disc
@@ -146,3 +146,35 @@ def test_real_slices_have_one_box_through_every_window(window: tuple[float, floa
         content = path.read_bytes()
         expected, received = (find_body(decode(content, one).pixels) for one in ("lung", window))
         assert box(received) == pytest.approx(box(expected), abs=24), path.name
+
+
+def blobs(seed: int) -> np.ndarray:
+    """Regions of all sizes, some of them at the picture's edge, 0 or 1."""
+    noise = np.random.default_rng(seed).normal(size=(90 + 7 * seed, 120)).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(noise, (0, 0), 0.5 + seed) > 0.0, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_opening_by_rectangles_is_opening_by_the_disc_that_they_make(seed: int) -> None:
+    mask = blobs(seed)
+    for side in (7, 17):
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        padded = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE)
+        expected = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[side:-side, side:-side]
+        np.testing.assert_array_equal(_opened(mask, side), expected)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_largest_region_is_that_of_opencvs_statistics(seed: int) -> None:
+    mask = blobs(seed)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    number = 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))
+    left, top, width, height = boxes[number, :4].tolist()
+    found = _largest(mask)
+    assert found is not None
+    np.testing.assert_array_equal(found.mask, labels == number)
+    assert found.box == ((top, top + height), (left, left + width))
+
+
+def test_nothing_has_no_largest_region() -> None:
+    assert _largest(np.zeros((20, 30), np.uint8)) is None

@@ -6,6 +6,7 @@ Everything is measured on a small copy: an outline needs no more precision, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, reduce
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -182,10 +183,20 @@ def _solid(bright: Pixels) -> Pixels | None:
 
 def _opened(mask: Pixels, side: int) -> Pixels:
     # Beyond the picture the body goes on: without a replicated border the opening would round off a tight crop.
-    pad = side
-    padded = cv2.copyMakeBorder(mask, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-    opened = cv2.morphologyEx(padded, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    return np.ascontiguousarray(opened[pad:-pad, pad:-pad])
+    padded = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE)
+    eroded = reduce(cv2.bitwise_and, (cv2.erode(padded, part) for part in _disc(side)))
+    opened = reduce(cv2.bitwise_or, (cv2.dilate(eroded, part) for part in _disc(side)))
+    return np.ascontiguousarray(opened[side:-side, side:-side])
+
+
+@cache
+def _disc(side: int) -> tuple[Pixels, ...]:
+    """OpenCV's disc as the rectangles that it is the union of: with these OpenCV is twice as fast, and the result is the same.
+
+    What an element erodes is what all of its parts erode, what it dilates what any of them does.
+    """
+    widths = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).sum(axis=1)
+    return tuple(np.ones((int((widths >= width).sum()), int(width)), dtype=np.uint8) for width in np.unique(widths))
 
 
 class _Region(NamedTuple):
@@ -195,12 +206,14 @@ class _Region(NamedTuple):
 
 def _largest(mask: Pixels) -> _Region | None:
     """The largest region of ones, and its first row and the one after the last, and columns; None where there is none."""
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    # Without OpenCV's own statistics, which take five times as long as the regions: sizes come from a histogram of the labels.
+    count, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_16U)
     if count < 2:
         return None
-    number = 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA]))
-    left, top, width, height = (int(value) for value in boxes[number, :4])
-    return _Region(np.asarray(labels == number, dtype=np.uint8), ((top, top + height), (left, left + width)))
+    sizes = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel()
+    region = np.asarray(labels == 1 + int(np.argmax(sizes[1:])), dtype=np.uint8)
+    left, top, width, height = cv2.boundingRect(region)
+    return _Region(region, ((top, top + height), (left, left + width)))
 
 
 def _filled(mask: Pixels) -> Pixels:
