@@ -187,11 +187,12 @@ def long(start: str) -> str:
     return start + "0" * (64 - len(start))
 
 
-def test_a_model_keeps_short_digests_of_files_and_pixels_of_its_training_pictures_alone(
-    manifest: pd.DataFrame,
+@pytest.mark.parametrize("split", ["training", "validation"])
+def test_a_model_keeps_short_digests_of_files_and_pixels_of_what_it_learnt_or_was_tuned_by(
+    manifest: pd.DataFrame, split: str
 ) -> None:
     given = manifest.assign(digest=long("other"), pixels=long("else"))
-    learnt = given.index[given["split"] == "training"][:2]
+    learnt = given.index[given["split"] == split][:2]
     given.loc[learnt, "digest"] = [long("bbbb"), long("aaaa")]
     given.loc[learnt, "pixels"] = long("cccc")
     only = given.assign(split=given["split"].where(given.index.isin(learnt), "test"))

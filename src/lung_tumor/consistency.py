@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from lung_tumor.errors import LeakError, SourceError, StaleError
-from lung_tumor.manifest import SPLITS, TRAINING, accepted
+from lung_tumor.manifest import SPLITS, TRAINING, VALIDATION, accepted
 from lung_tumor.metadata import ModelMetadata
 from lung_tumor.splits import require_disjoint
 
@@ -43,12 +43,13 @@ def training_digest(manifest: pd.DataFrame) -> str:
 
 
 def learnt_digests(manifest: pd.DataFrame) -> tuple[str, ...]:
-    """Short digests of the pictures of the training split, 8 bytes each in hexadecimal, sorted.
+    """Short digests of the pictures of the training and the validation split, 8 bytes each in hexadecimal, sorted.
 
+    Of the latter a model learns when to stop, its temperature, its operating point and its precision.
     Of each the content of its file and its decoded pixels: the former are the same whatever window DICOM is read through, the
     latter whatever container a picture is copied to.
     """
-    rows = accepted(manifest, TRAINING)
+    rows = accepted(manifest, TRAINING, VALIDATION)
     return tuple(sorted({digest[:_SHORT] for name in ("digest", "pixels") for digest in rows[name]}))
 
 

@@ -25,8 +25,8 @@ class ModelMetadata:
         preparation: options of :func:`lung_tumor.imaging.prepare` that the network was trained with.
         weights_digest: SHA-256 over the pretrained tensors.
         data_digest: SHA-256 over the digests of the training slices.
-        learnt_from: :func:`lung_tumor.consistency.learnt_digests` of the training pictures, by which a later evaluation knows
-            what the model has seen; empty before training, and of models of earlier versions.
+        learnt_from: :func:`lung_tumor.consistency.learnt_digests` of the training and validation pictures, by which a later
+            evaluation knows what the model has seen; empty before training, and of models of earlier versions.
         model_digest: SHA-256 over the trained network's weights, of whatever was made from them; empty before training.
         version: version of this package.
         created: time of training, ISO 8601, UTC; empty where reproducibility matters more.

@@ -467,7 +467,7 @@ def test_test_slices_that_the_champion_learnt_from_do_not_count(ran_two: DataCat
     """The whole group of a picture whose digest the champion carries."""
     manifest, predictions = ran_two.load("manifest"), ran_two.load("predictions")
     assert set(ran_two.load("served_model").metadata.learnt_from) == {
-        digest[:16] for name in ("digest", "pixels") for digest in accepted(manifest, "training")[name]
+        digest[:16] for name in ("digest", "pixels") for digest in accepted(manifest, "training", "validation")[name]
     }
     learnt = predictions["pixels"].iloc[0][:16]
     champion = rival(ran_two, tmp_path / "other", data_digest="of another split", learnt_from=(learnt,))
