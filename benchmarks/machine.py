@@ -44,7 +44,7 @@ def describe() -> dict[str, Any]:
     text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     flags = set(text.split())
     versions = {"python": platform.python_version()}
-    packages = ("numpy", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "mnn", "openvino", "onnxruntime")
+    packages = ("numpy", "tensorflow", "tensorflow-cpu", "jax", "torch", "keras", "mnn", "onnxruntime")
     for package in (*packages, "opencv-python-headless", "kedro"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)

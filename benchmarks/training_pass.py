@@ -34,7 +34,6 @@ def computations(imitate: bool) -> list[Any]:
     """Every engine and precision of this machine; 16 and 8 bits only where the processor has them, or bfloat16 on request."""
     from lung_tumor.computation import Computation, has_gpu
     from lung_tumor.mnn_network import has_mnn
-    from lung_tumor.openvino_network import has_openvino
     from lung_tumor.processor import multiplies_bfloat16, multiplies_int8
 
     found = [Computation("keras", "float32")]
@@ -42,8 +41,6 @@ def computations(imitate: bool) -> list[Any]:
         found.append(Computation("mnn", "float32"))
     if imitate or has_gpu() or multiplies_bfloat16():
         found.append(Computation("keras", "bfloat16"))
-    if has_openvino() and multiplies_bfloat16():
-        found.append(Computation("openvino", "bfloat16"))
     if multiplies_int8():
         found.append(Computation("onnxruntime", "int8"))
     return found

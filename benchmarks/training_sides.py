@@ -223,10 +223,8 @@ def import_engines() -> None:
     import onnxruntime  # noqa: F401
 
     from lung_tumor.mnn_network import has_mnn
-    from lung_tumor.openvino_network import has_openvino
 
     has_mnn()
-    has_openvino()
 
 
 class _Clock:

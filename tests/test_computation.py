@@ -39,7 +39,6 @@ def test_bfloat16_on_a_gpu_begins_with_ampere(text: str, expected: bool) -> None
         ({"engine": "mnn", "precision": "bfloat16"}, "mnn computes in float32 alone, received .*precision=bfloat16"),
         ({"engine": "mnn", "precision": "float16"}, "set one of them to auto"),
         ({"engine": "onnxruntime", "precision": "float32"}, "onnxruntime computes in int8 alone, received .*=float32"),
-        ({"engine": "openvino", "precision": "float32"}, "openvino computes in bfloat16 alone, received .*=float32"),
         ({"views": "int8"}, "computation.views must be one of .* received 'int8'"),
         ({"engine": "keras", "precision": "int8"}, "computes in float32, bfloat16 and float16 alone, received .*=int8"),
     ],
@@ -54,8 +53,9 @@ def test_what_is_asked_for_is_what_is_chosen(precision: str) -> None:
     assert choose(ComputationOptions(precision, "keras"), int8_ranges=True) == Computation("keras", precision)  # type: ignore[arg-type]
 
 
-def test_float16_is_computed_by_keras() -> None:
-    assert choose(ComputationOptions(precision="float16"), int8_ranges=True) == Computation("keras", "float16")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_16_bits_are_computed_by_keras(precision: str) -> None:
+    assert choose(ComputationOptions(precision=precision), int8_ranges=True) == Computation("keras", precision)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("available", [True, False])
@@ -70,13 +70,12 @@ def test_a_gpu_of_pytorch_is_seen(available: bool, monkeypatch: pytest.MonkeyPat
 
 Machine = str
 """What it has: a ``gpu``, which computes ``gpu16`` bfloat16; a processor that computes ``bfloat16`` or ``int8``; a ``backend``
-of Keras that uses the former; ``mnn`` and ``openvino``."""
+of Keras that uses the former; and ``mnn``."""
 NAMES = {
     "gpu": "has_gpu",
     "gpu16": "gpu_computes_bfloat16",
     "backend": "backend_uses_bfloat16",
     "mnn": "has_mnn",
-    "openvino": "has_openvino",
 }
 
 
@@ -87,18 +86,15 @@ NAMES = {
         ("gpu bfloat16 int8 mnn", "auto", "auto", "keras float16"),
         ("gpu gpu16 bfloat16 int8 mnn", "float32", "auto", "keras float32"),
         ("gpu gpu16 int8", "int8", "auto", "onnxruntime int8"),
-        ("gpu gpu16 bfloat16 openvino", "auto", "auto", "keras bfloat16"),
-        ("gpu gpu16 bfloat16 openvino", "bfloat16", "auto", "keras bfloat16"),
-        ("bfloat16 backend int8 mnn openvino", "auto", "auto", "openvino bfloat16"),
-        ("bfloat16 int8 mnn openvino", "bfloat16", "auto", "openvino bfloat16"),
-        ("bfloat16 backend mnn openvino", "auto", "keras", "keras bfloat16"),
-        ("bfloat16 backend mnn openvino", "bfloat16", "keras", "keras bfloat16"),
-        ("bfloat16 mnn openvino", "auto", "openvino", "openvino bfloat16"),
-        ("bfloat16 mnn openvino", "float32", "auto", "mnn float32"),
-        ("mnn openvino", "auto", "auto", "mnn float32"),
-        ("mnn openvino", "bfloat16", "auto", "keras bfloat16"),
+        ("gpu gpu16 bfloat16", "bfloat16", "auto", "keras bfloat16"),
         ("bfloat16 backend int8 mnn", "auto", "auto", "keras bfloat16"),
+        ("bfloat16 backend int8 mnn", "auto", "keras", "keras bfloat16"),
+        ("bfloat16 backend int8 mnn", "bfloat16", "keras", "keras bfloat16"),
+        ("bfloat16 backend int8 mnn", "float32", "auto", "mnn float32"),
         ("bfloat16 int8 mnn", "auto", "auto", "mnn float32"),
+        ("bfloat16 int8 mnn", "auto", "keras", "keras float32"),
+        ("bfloat16 int8 mnn", "bfloat16", "auto", "keras bfloat16"),
+        ("bfloat16", "auto", "auto", "keras float32"),
         ("bfloat16 int8 mnn", "auto", "mnn", "mnn float32"),
         ("bfloat16 int8 mnn", "float32", "auto", "mnn float32"),
         ("bfloat16 int8 mnn", "auto", "onnxruntime", "onnxruntime int8"),
@@ -108,6 +104,7 @@ NAMES = {
         ("int8", "float32", "auto", "keras float32"),
         ("mnn", "auto", "auto", "mnn float32"),
         ("mnn", "auto", "keras", "keras float32"),
+        ("mnn", "bfloat16", "auto", "keras bfloat16"),
         ("", "auto", "auto", "keras float32"),
         ("", "float32", "auto", "keras float32"),
     ],
@@ -131,7 +128,7 @@ def be(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     ("machine", "asked", "int8_ranges", "expected"),
     [
         ("int8 mnn", {}, True, "onnxruntime int8"),
-        ("bfloat16 int8 openvino", {}, True, "onnxruntime int8"),
+        ("bfloat16 backend int8", {}, True, "onnxruntime int8"),
         ("int8 mnn", {}, False, "mnn float32"),
         ("mnn", {}, True, "mnn float32"),
         ("gpu gpu16 int8", {}, True, "keras bfloat16"),
@@ -148,21 +145,6 @@ def test_changed_views_are_computed_in_int8_where_nothing_else_is_asked_for(
     options = ComputationOptions(**asked)  # type: ignore[arg-type]
     chosen = choose(options, int8_ranges=True)
     assert str(choose_for_views(options, chosen, int8_ranges=int8_ranges)) == expected
-
-
-def test_openvino_that_is_asked_for_and_cannot_run_is_an_error_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    be("openvino", monkeypatch)
-    with pytest.raises(ValueError, match="for processors that compute in bfloat16; set it to auto"):
-        choose(ComputationOptions(engine="openvino"), int8_ranges=True)
-    with pytest.raises(
-        StaleError, match="OpenVINO in bfloat16, which is not installed here, or not for this processor"
-    ):
-        computation.require_here(Computation("openvino", "bfloat16"))
-    be("bfloat16", monkeypatch)
-    with pytest.raises(ValueError, match="OpenVINO is not installed: `pip install openvino`"):
-        choose(ComputationOptions(engine="openvino"), int8_ranges=True)
 
 
 def test_int8_is_for_weights_whose_ranges_are_known_and_processors_that_add_in_32_bits(
@@ -191,7 +173,6 @@ def test_this_machine_gets_something_that_runs() -> None:
     assert chosen in (
         *(Computation("keras", precision) for precision in ("float32", "bfloat16", "float16")),  # type: ignore[arg-type]
         Computation("mnn", "float32"),
-        Computation("openvino", "bfloat16"),
     )
 
 
@@ -215,3 +196,5 @@ def test_what_another_machine_chose_is_refused_where_it_cannot_be_computed(monke
     assert computation.require_here(Computation("keras", "bfloat16")) == Computation("keras", "bfloat16")
     with pytest.raises(StaleError, match="run `kedro run --pipeline=features` on this machine"):
         computation.require_here(Computation("mnn", "float32"))
+    with pytest.raises(StaleError, match=r"computed by ncnn, which this version does not use; run `kedro run"):
+        computation.require_here(Computation("ncnn", "float32"))  # type: ignore[arg-type]

@@ -12,27 +12,19 @@ from lung_tumor.computation import Computation
 from lung_tumor.frozen_pass import BATCH, frozen_pass
 from lung_tumor.imaging import PreparationOptions, decode, prepare, to_network_input
 from lung_tumor.network import Cut, NetworkOptions
-from lung_tumor.processor import multiplies_bfloat16
 from lung_tumor.settings import PROJECT
 from tests.support.classifiers import NARROW, SIZE, pixels, weights_by_layer
 
 ARCHIVE = PROJECT.parent / "shared/data/chest-ct"
 KERAS, MNN = Computation("keras", "float32"), Computation("mnn", "float32")
 SHORT, HALF = Computation("keras", "bfloat16"), Computation("keras", "float16")
-OPENVINO = Computation("openvino", "bfloat16")
-TOLERANCE = {KERAS: 1e-6, MNN: 1e-5, SHORT: 3e-2, OPENVINO: 3e-2, HALF: 3e-3}
+TOLERANCE = {KERAS: 1e-6, MNN: 1e-5, SHORT: 3e-2, HALF: 3e-3}
 """Largest error as a share of the largest activation, on random weights and pixels."""
 
-NEEDS = {
-    MNN: pytest.mark.skipif(importlib.util.find_spec("MNN") is None, reason="MNN is not installed"),
-    OPENVINO: pytest.mark.skipif(
-        not multiplies_bfloat16() or importlib.util.find_spec("openvino") is None,
-        reason="OpenVINO is not installed, or the processor has no bfloat16",
-    ),
-}
+needs_mnn = pytest.mark.skipif(importlib.util.find_spec("MNN") is None, reason="MNN is not installed")
 ENGINES = [
-    pytest.param(made, id=str(made).replace(" ", "-"), marks=[NEEDS[made]] if made in NEEDS else [])
-    for made in (KERAS, MNN, SHORT, OPENVINO, HALF)
+    pytest.param(made, id=str(made).replace(" ", "-"), marks=[needs_mnn] if made == MNN else [])
+    for made in (KERAS, MNN, SHORT, HALF)
 ]
 FLOAT32 = ENGINES[:2]
 
@@ -194,8 +186,6 @@ def test_on_real_slices_with_imagenet_weights_engines_and_precisions_agree() -> 
     cuts = [Cut(3, "max"), Cut(4, "average")]
     wanted = frozen_pass(model, cuts, KERAS)(slices)
     tolerances = {SHORT: 2e-2, **({MNN: 3e-4} if importlib.util.find_spec("MNN") else {})}
-    if multiplies_bfloat16() and importlib.util.find_spec("openvino"):
-        tolerances[OPENVINO] = 2e-2
     for computation, tolerance in tolerances.items():
         for cut, found, values in zip(cuts, frozen_pass(model, cuts, computation)(slices), wanted, strict=True):
             error = largest_error(found, values)

@@ -10,18 +10,16 @@ from typing import Literal, get_args
 from lung_tumor import processor
 from lung_tumor.errors import StaleError
 from lung_tumor.mnn_network import has_mnn
-from lung_tumor.openvino_network import has_openvino
 from lung_tumor.options import require_types
 from lung_tumor.wording import listed
 
 Precision = Literal["float32", "bfloat16", "float16", "int8"]
-Engine = Literal["keras", "mnn", "openvino", "onnxruntime"]
+Engine = Literal["keras", "mnn", "onnxruntime"]
 Views = Literal["auto", "same"]
 
 _COMPUTES: dict[str, tuple[str, ...]] = {
     "keras": ("float32", "bfloat16", "float16"),
     "mnn": ("float32",),
-    "openvino": ("bfloat16",),
     "onnxruntime": ("int8",),
 }
 
@@ -35,12 +33,12 @@ class ComputationOptions:
 
     Attributes:
         precision: ``auto``, ``float32``, ``bfloat16``, ``float16`` or ``int8``; with all but the first, convolutions
-            multiply in so many bits and add up in 32. ``auto`` is bfloat16 on a GPU and on a processor that computes in it
-            (float16 on a GPU that does not), float32 elsewhere; never int8, which needs a processor with VNNI and weights
-            whose ranges are known, and decides otherwise on one slice in a hundred (docs/adr/0006).
-        engine: ``auto``, ``keras``, ``mnn``, ``openvino`` or ``onnxruntime``. On processors MNN computes in float32,
-            OpenVINO in bfloat16, ONNX Runtime in int8; Keras computes everywhere, in all but int8. ``auto`` takes one of
-            those for what it is for, where it is installed.
+            multiply in so many bits and add up in 32. ``auto`` is bfloat16 on a GPU that computes in it (float16 on one
+            that does not) and on a processor that does, if Keras's backend uses that; float32 elsewhere; never int8, which
+            needs a processor with VNNI and weights whose ranges are known, and decides otherwise on one slice in a hundred
+            (docs/adr/0006).
+        engine: ``auto``, ``keras``, ``mnn`` or ``onnxruntime``. On processors MNN computes in float32, ONNX Runtime in int8;
+            Keras computes everywhere, in all but int8. ``auto`` takes MNN for float32 on a processor, where it is installed.
         views: what changed views are computed by: ``same`` as the slices themselves, or ``auto``. That is int8 on a processor
             that can, where ``precision`` is ``auto`` too: what int8 changes is a tenth of what the view itself does.
     """
@@ -90,18 +88,15 @@ def choose(options: ComputationOptions, *, int8_ranges: bool) -> Computation:
         int8_ranges: whether the ranges of the network's activations are known, which int8 needs.
 
     Raises:
-        ValueError: an engine is asked for that is not installed, or int8 or OpenVINO and the processor, or int8 and the
-            weights, are not made for it.
+        ValueError: MNN is asked for and not installed, or int8 and the processor or the weights are not made for it.
     """
     if options.engine == "mnn":
         if not has_mnn():
             raise ValueError("computation.engine=mnn, but MNN is not installed: `pip install mnn`, or set it to auto")
         return Computation("mnn", "float32")
-    if options.engine == "openvino":
-        return _openvino()
     if options.engine == "onnxruntime" or options.precision == "int8":
         return _int8(int8_ranges)
-    if options.precision == "float16" or (options.engine == "keras" and options.precision != "auto"):
+    if options.precision in ("bfloat16", "float16"):
         return Computation("keras", options.precision)
     return _best(options, on_gpu=has_gpu())
 
@@ -124,14 +119,14 @@ def require_here(computation: Computation) -> Computation:
     """Pass on what another run chose, if this machine can compute it.
 
     Raises:
-        StaleError: it was chosen where MNN or OpenVINO is installed, or for a processor with VNNI or bfloat16, and this
-            machine lacks it.
+        StaleError: it was chosen where MNN is installed, or for a processor with VNNI, and here is none; or by a version of
+            this project that had another engine.
     """
     missing = None
+    if computation.engine not in _COMPUTES:
+        missing = f"{computation.engine}, which this version does not use"
     if computation.engine == "mnn" and not has_mnn():
         missing = "MNN, which is not installed here"
-    if computation.engine == "openvino" and not _runs_openvino():
-        missing = "OpenVINO in bfloat16, which is not installed here, or not for this processor"
     if computation.precision == "int8" and not processor.multiplies_int8():
         missing = "a processor with VNNI, which this one lacks"
     if missing:
@@ -155,29 +150,10 @@ def _int8(int8_ranges: bool) -> Computation:
     return Computation("onnxruntime", "int8")
 
 
-def _openvino() -> Computation:
-    if not has_openvino():
-        raise ValueError(
-            "computation.engine=openvino, but OpenVINO is not installed: `pip install openvino`, or set it to auto"
-        )
-    if not processor.multiplies_bfloat16():
-        raise ValueError("computation.engine=openvino is for processors that compute in bfloat16; set it to auto")
-    return Computation("openvino", "bfloat16")
-
-
-def _runs_openvino() -> bool:
-    return processor.multiplies_bfloat16() and has_openvino()
-
-
 def _best(options: ComputationOptions, *, on_gpu: bool) -> Computation:
-    faster_short = options.engine == "auto" and not on_gpu and _runs_openvino()
-    if options.precision == "bfloat16":
-        return Computation("openvino" if faster_short else "keras", "bfloat16")
     if options.precision == "auto":
         if on_gpu:
             return Computation("keras", "bfloat16" if gpu_computes_bfloat16() else "float16")
-        if faster_short:
-            return Computation("openvino", "bfloat16")
         if processor.multiplies_bfloat16() and backend_uses_bfloat16():
             return Computation("keras", "bfloat16")
     faster = options.engine == "auto" and not on_gpu and has_mnn()

@@ -11,7 +11,6 @@ from lung_tumor.wording import how_many, listed, percent
 ENGINES = {
     "keras": "Keras",
     "mnn": "MNN (Winograd convolutions)",
-    "openvino": "OpenVINO",
     "onnxruntime": "ONNX Runtime",
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from lung_tumor import int8_network, mnn_network, openvino_network
+from lung_tumor import int8_network, mnn_network
 from lung_tumor.computation import Computation, has_gpu
 from lung_tumor.imaging import Pixels, to_network_input
 from lung_tumor.network import IMAGENET_MEAN_BGR, Cut
@@ -93,8 +93,6 @@ def frozen_pass(model: keras.Model, cuts: Sequence[Cut], computation: Computatio
     def engine() -> Engine:
         if computation.engine == "mnn":
             return _mnn_engine(weights, blocks, size)
-        if computation.engine == "openvino":
-            return _openvino_engine(weights, blocks, size)
         if computation.engine == "onnxruntime":
             return _int8_engine(weights, blocks)
         return _keras_engine(model, weights, blocks, computation)
@@ -159,8 +157,6 @@ def digests_up_to_each_block(weights: BlockWeights) -> list[str]:
 def _name(computation: Computation) -> str:
     if computation.engine == "mnn":
         return f"mnn {mnn_network.version()}, cpu, {computation.precision}"
-    if computation.engine == "openvino":
-        return f"openvino {openvino_network.version()}, cpu, {computation.precision}"
     if computation.engine == "onnxruntime":
         ranges = hashlib.blake2b(int8_network.RANGES.read_bytes(), digest_size=8).hexdigest()
         return f"onnxruntime {int8_network.version()}, cpu, ranges {ranges}, {computation.precision}"
@@ -202,23 +198,18 @@ def _copy(prefix: keras.Model, policy: str) -> keras.Model:
 
 
 def _int8_engine(weights: BlockWeights, blocks: Sequence[int]) -> Engine:
-    deep = [block for block in blocks if block]
     _, ranges = int8_network.known_ranges()
-    return _around(int8_network.load(weights, ranges, deep, processors()) if deep else None, blocks)
+    return _around(lambda deep: int8_network.load(weights, ranges, deep, processors()), blocks)
 
 
 def _mnn_engine(weights: BlockWeights, blocks: Sequence[int], size: int) -> Engine:
+    return _around(lambda deep: mnn_network.load(weights, deep, size, BATCH, processors()), blocks)
+
+
+def _around(load: Callable[[list[int]], Callable[[Floats], dict[int, Floats]]], blocks: Sequence[int]) -> Engine:
+    """Mean-centre slices for an engine that is loaded for its blocks; block 0 is what the first one gets."""
     deep = [block for block in blocks if block]
-    return _around(mnn_network.load(weights, deep, size, BATCH, processors()) if deep else None, blocks)
-
-
-def _openvino_engine(weights: BlockWeights, blocks: Sequence[int], size: int) -> Engine:
-    deep = [block for block in blocks if block]
-    return _around(openvino_network.load(weights, deep, size, BATCH, processors()) if deep else None, blocks)
-
-
-def _around(compute: Callable[[Floats], dict[int, Floats]] | None, blocks: Sequence[int]) -> Engine:
-    """Mean-centre slices for an engine of blocks; block 0 is what the first one gets."""
+    compute = load(deep) if deep else None
 
     def run(slices: Pixels) -> dict[int, Floats]:
         centred = mean_centred(slices)

@@ -10,7 +10,7 @@ not depend on which slices they are measured on. ``benchmarks/int8_ranges.py`` m
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,21 +18,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import helper
 
-from lung_tumor.blocks_graph import (
-    PIXELS,
-    Blocks,
-    Compute,
-    Floats,
-    convolution,
-    finish,
-    float_convolution,
-    output_of,
-    pool,
-)
 from lung_tumor.equalisation import channel_factors
-from lung_tumor.onnx_graph import GraphBuilder
+from lung_tumor.onnx_graph import GraphBuilder, serialise, value
 from lung_tumor.predictor import open_session
+
+Floats = npt.NDArray[np.float32]
+
+Blocks = Sequence[Sequence[Sequence[Floats]]]
+"""Of each block, of each of its convolutions: kernel, (3, 3, in, out), and bias, (out,)."""
 
 Ranges = Mapping[str, npt.NDArray[np.floating[Any]]]
 """By the name of a convolution, ``block1_conv1``: largest value of each of its channels after ReLU, (out,)."""
@@ -58,20 +53,24 @@ def known_ranges() -> tuple[frozenset[str], Ranges]:
     return frozenset(stored["weights"]), {name: np.asarray(values) for name, values in stored["largest"].items()}
 
 
-def load(blocks: Blocks, ranges: Ranges, wanted: Sequence[int], threads: int) -> Compute:
-    """Make a network of blocks.
+def load(blocks: Blocks, ranges: Ranges, wanted: Sequence[int], threads: int) -> Callable[[Floats], dict[int, Floats]]:
+    """Make a network of blocks, each its convolutions with ReLU and then the maximum of 2 by 2.
 
     Args:
         blocks: their convolutions in order.
         ranges: of every convolution; an activation beyond its range is cut off there.
         wanted: blocks, counted from 1, whose outputs are wanted.
         threads: how many it computes with.
+
+    Returns:
+        From mean-centred pixels, (batch, 3, size, size) float32, to the activations of the wanted blocks, each
+        (batch, height, width, channels) float32.
     """
     session = open_session(_to_bytes(blocks, ranges, wanted), threads)
-    names = [output_of(block) for block in wanted]
+    names = [f"block{block}" for block in wanted]
 
     def run(pixels: Floats) -> dict[int, Floats]:
-        found = session.run(names, {PIXELS: pixels})
+        found = session.run(names, {"pixels": pixels})
         return {block: values.transpose(0, 2, 3, 1) for block, values in zip(wanted, found, strict=True)}
 
     return run
@@ -80,15 +79,15 @@ def load(blocks: Blocks, ranges: Ranges, wanted: Sequence[int], threads: int) ->
 def measure(blocks: Blocks, batches: Iterable[Floats], threads: int) -> dict[str, Floats]:
     """Ranges of every convolution over mean-centred pixels, one or more batches of (n, 3, size, size) float32."""
     graph, ranges = GraphBuilder(), []
-    activation = PIXELS
+    activation = "pixels"
     for block, convolutions in enumerate(blocks, start=1):
         for number, (kernel, bias) in enumerate(convolutions, start=1):
             name = f"block{block}_conv{number}"
-            activation = float_convolution(graph, name, activation, kernel, bias)
+            activation = _float_convolution(graph, name, activation, kernel, bias)
             ranges.append(graph.node("ReduceMax", [activation], f"{name}/largest", axes=[0, 2, 3], keepdims=0))
-        activation = pool(graph, block, activation)
-    session = open_session(finish(graph, {name: ["channels"] for name in ranges}), threads)
-    rows = [session.run(ranges, {PIXELS: batch}) for batch in batches]
+        activation = _pool(graph, block, activation)
+    session = open_session(_finish(graph, {name: ["channels"] for name in ranges}), threads)
+    rows = [session.run(ranges, {"pixels": batch}) for batch in batches]
     return {
         name.partition("/")[0]: np.max(column, axis=0)
         for name, column in zip(ranges, zip(*rows, strict=True), strict=True)
@@ -99,20 +98,20 @@ def _to_bytes(blocks: Blocks, ranges: Ranges, wanted: Sequence[int]) -> bytes:
     """Float32 up to the first ReLU, then integers, each operation between DequantizeLinear and QuantizeLinear."""
     graph = GraphBuilder()
     kernels, biases, scales = _alike(blocks, ranges)
-    activation, scale = PIXELS, 0.0  # pixels have none: they stay float32
+    activation, scale = "pixels", 0.0  # pixels have none: they stay float32
     for block, convolutions in enumerate(blocks, start=1):
         for number in range(1, len(convolutions) + 1):
             name = f"block{block}_conv{number}"
             if not scale:
-                found = float_convolution(graph, name, activation, kernels[name], biases[name])
+                found = _float_convolution(graph, name, activation, kernels[name], biases[name])
             else:
                 found = _integer_convolution(graph, name, activation, kernels[name], biases[name], scale)
             scale = scales[name]
             activation = _rounded(graph, found, scale)
-        activation = _rounded(graph, pool(graph, block, activation), scale)
+        activation = _rounded(graph, _pool(graph, block, activation), scale)
         if block in wanted:
-            graph.node("Identity", [activation], output_of(block))
-    return finish(graph, {output_of(block): ["n", "channels", "rows", "columns"] for block in wanted})
+            graph.node("Identity", [activation], f"block{block}")
+    return _finish(graph, {f"block{block}": ["n", "channels", "rows", "columns"] for block in wanted})
 
 
 def _alike(blocks: Blocks, ranges: Ranges) -> tuple[dict[str, Any], dict[str, Any], dict[str, float]]:
@@ -139,6 +138,11 @@ def _alike(blocks: Blocks, ranges: Ranges) -> tuple[dict[str, Any], dict[str, An
     return kernels, biases, scales
 
 
+def _float_convolution(graph: GraphBuilder, name: str, activation: str, kernel: Any, bias: Any) -> str:
+    weights = graph.constant(f"{name}/kernel", kernel.transpose(3, 2, 0, 1))
+    return _convolution(graph, name, [activation, weights, graph.constant(f"{name}/bias", bias)])
+
+
 def _integer_convolution(graph: GraphBuilder, name: str, activation: str, kernel: Any, bias: Any, scale: float) -> str:
     weights = kernel.transpose(3, 2, 0, 1)
     largest = np.abs(weights).max(axis=(1, 2, 3))
@@ -148,7 +152,15 @@ def _integer_convolution(graph: GraphBuilder, name: str, activation: str, kernel
         _dequantised(graph, f"{name}/kernel", rounded, steps, np.int8),
         _dequantised(graph, f"{name}/bias", np.rint(bias / (steps * scale)), steps * scale, np.int32),
     ]
-    return convolution(graph, name, [activation, *inputs])
+    return _convolution(graph, name, [activation, *inputs])
+
+
+def _convolution(graph: GraphBuilder, name: str, inputs: list[str]) -> str:
+    return graph.node("Relu", [graph.node("Conv", inputs, f"{name}/linear", pads=[1] * 4)], name)
+
+
+def _pool(graph: GraphBuilder, block: int, activation: str) -> str:
+    return graph.node("MaxPool", [activation], f"block{block}_pool", kernel_shape=[2, 2], strides=[2, 2])
 
 
 def _dequantised(graph: GraphBuilder, name: str, steps: Any, scales: Any, kind: type) -> str:
@@ -166,3 +178,9 @@ def _rounded(graph: GraphBuilder, activation: str, scale: float) -> str:
     ]
     steps = graph.node("QuantizeLinear", [activation, *settings], f"{activation}/quantised")
     return graph.node("DequantizeLinear", [steps, *settings], f"{activation}/rounded")
+
+
+def _finish(graph: GraphBuilder, outputs: Mapping[str, Sequence[int | str]]) -> bytes:
+    pixels = value("pixels", ["n", 3, "height", "width"])
+    made = [value(name, shape) for name, shape in outputs.items()]
+    return serialise(helper.make_graph(graph.nodes, "blocks", [pixels], made, graph.initializers), {})
