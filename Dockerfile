@@ -33,15 +33,16 @@ ENV PATH=/opt/venv/bin:$PATH \
     KEDRO_DISABLE_TELEMETRY=1 \
     GUNICORN_BIND=0.0.0.0:8080
 
-# Asking the app here means that no image without a usable model is ever tagged.
-RUN python -m compileall -q src app \
-    && python -c "from app import create_app; \
+RUN python -m compileall -q src app
+# A number, so that a host can see that it is not root without this image's user list.
+USER 10001:10001
+# Asking the app here, as the user that it will run as, means that no image without a usable model is ever tagged, nor one
+# with files that only their owner may read.
+RUN python -c "from app import create_app; \
 answer = create_app().test_client().get('/readyz'); \
 print(answer.text); \
 raise SystemExit(answer.status_code != 200)"
 
-# A number, so that a host can see that it is not root without this image's user list.
-USER 10001:10001
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "from http.client import HTTPConnection; \

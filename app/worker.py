@@ -241,6 +241,14 @@ class PatientWorker(ThreadWorker):
 
     def murder_pending(self) -> None:
         """Cut off what takes too long; the main loop calls this every second."""
+        if not self.alive:
+            # While it ends, nobody waits for connections that are idle, as any browser leaves them; a request that is on
+            # its way over a new one has a moment to come.
+            for idle in self.keepalived_conns:
+                idle.timeout = 0.0
+            for silent in self.pending_conns:
+                silent.timeout = min(silent.timeout, time.monotonic() + SILENT_SECONDS)
+            super().murder_keepalived()
         super().murder_pending()
         now = time.monotonic()
         for conn, exchange in list(self._exchanges.items()):

@@ -21,7 +21,7 @@ exec 9>"${TMPDIR:-/tmp}/$name.deploy.lock"
 flock --nonblock 9 || { say "another deployment is under way"; exit 3; }
 
 start() { # CONTAINER, then further arguments of `docker run`
-    docker run --detach --name "$@" --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
+    docker run --detach --name "$@" --stop-timeout 80 --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
         --memory "${MEMORY:-2g}" --pids-limit 256 --log-opt max-size=10m --log-opt max-file=3 "$image" >/dev/null
 }
 exists() { docker container inspect "$1" >/dev/null 2>&1; }
@@ -47,7 +47,7 @@ roll_back() {
     exists "$name-previous" || return 0
     docker rename "$name-previous" "$name"
     # Not `start`: an interrupted `stop` may still be under way.
-    docker restart --time 80 "$name" >/dev/null
+    docker restart -t 80 "$name" >/dev/null
     if becomes answers "$name"; then say "rolled back"; else say "ROLLED BACK, BUT NOTHING ANSWERS"; fi
 }
 
@@ -98,7 +98,7 @@ old_image=
 if exists "$name"; then
     old_image=$(docker inspect --format '{{.Image}}' "$name")
     docker rename "$name" "$name-previous"
-    docker stop --time 80 "$name-previous" >/dev/null
+    docker stop -t 80 "$name-previous" >/dev/null
 fi
 start "$name" --network "${NETWORK:-bridge}" --publish "$port:8080"
 becomes answers "$name" || {

@@ -49,7 +49,8 @@ fi
 # A proxy has no part in this: the address is this machine's or the host's own.
 ask() { curl --noproxy '*' --silent --show-error "$@"; }
 
-ask --fail --max-time 10 --retry 3 --retry-delay 1 --retry-connrefused "$url/readyz"
+# An app without a model says when to ask again; nobody who looks at a deployment waits that long.
+ask --fail --max-time 10 --retry 3 --retry-delay 1 --retry-max-time 15 --retry-connrefused "$url/readyz"
 ask --fail-with-body --max-time 30 --form "file=@$slice" --output "$folder/answer.json" "$url/api/v1/predictions" || {
     [ ! -f "$folder/answer.json" ] || cat "$folder/answer.json" >&2
     exit 1

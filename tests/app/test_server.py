@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -161,3 +162,15 @@ def test_sigterm_finishes_what_is_in_flight(serve, served_project, bright):
             connection.sendall(body[200:])
             assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(30) == 0
+
+
+def test_nobody_waits_for_idle_connections_when_it_ends(serve, served_project):
+    """One that was answered and kept, one that never said a word; gunicorn itself would wait a minute for either here."""
+    with serve(served_project, GUNICORN_CMD_ARGS="--keep-alive 60") as server:
+        kept = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        kept.request("GET", "/healthz")
+        assert kept.getresponse().read()
+        with socket.create_connection((server.host, server.port)), contextlib.closing(kept):
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(30) == 0

@@ -179,6 +179,9 @@ def test_jenkins_holds_no_secret_and_releases_main_alone():
 
 def test_a_container_is_given_longer_to_stop_than_gunicorn_gives_its_requests():
     settings = runpy.run_path(str(PROJECT / "app" / "gunicorn_conf.py"))
-    given = [int(seconds) for seconds in re.findall(r"--time (\d+)", (PROJECT / "infra" / "deploy.sh").read_text())]
-    assert len(given) == 2
+    given = [
+        int(seconds)
+        for seconds in re.findall(r"(?:-t|--stop-timeout) (\d+)", (PROJECT / "infra" / "deploy.sh").read_text())
+    ]
+    assert len(given) == 3
     assert min(given) > settings["graceful_timeout"] >= DEFAULTS["REQUEST_SECONDS"] + PATIENCE_SECONDS

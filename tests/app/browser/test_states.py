@@ -119,7 +119,7 @@ def test_without_a_model_the_page_says_how_to_train_one(context, project, artifa
     with served(create_app(config={"PROJECT": project})) as site:
         page = context.new_page()
         assert page.goto(site).status == 503
-        expect(page.get_by_role("heading", level=1)).to_have_text("There is no model yet")
+        expect(page.get_by_role("heading", level=1)).to_have_text("No model can be served")
         assert page.locator("code").first.text_content() == "make run"
         keep(page, artifacts, "no-model")
 
