@@ -25,7 +25,8 @@ preload_app = False
 _files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 worker_connections = 1000 if _files == resource.RLIM_INFINITY else max(threads, min(1000, _files - 2 * threads))
 
-timeout = 60
+# Longer than what follows: while a worker ends it shows no sign of life.
+timeout = 90
 # A whole request: a body of usual size, the time for judging it (REQUEST_SECONDS), and the answer.
 graceful_timeout = 75
 keepalive = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import select
 import selectors
 import socket
 import threading
@@ -197,6 +198,15 @@ class PatientWorker(ThreadWorker):
         own.discard(conn)
         if not own:
             self._open.pop(conn.whose, None)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or cease to accept connections; at the end those that wait are accepted, and further ones refused at once."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                while select.select([listener], [], [], 0.0)[0]:
+                    self.accept(listener)
+                listener.close()
 
     def enqueue_req(self, conn: Connection) -> None:
         """Give a connection a thread, or let it wait where its client has its share of them."""

@@ -8,7 +8,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from lung_tumor.bootstrap import (
     FEWEST_GROUPS,
@@ -207,8 +207,30 @@ def test_a_share_of_all_or_nothing_has_clopper_and_pearson_s_interval_over_group
 
 
 def test_any_other_share_has_no_exact_interval() -> None:
-    assert exact_share(np.array([True, False]), ["a", "b"], ["x", "x"]) is None
+    assert exact_share(np.array([True, False]), ["a", "b"], ["x", "y"]) is None
+    assert exact_share(np.array([True, False, True]), ["a", "b", "b"], ["x", "x", "x"]) is None
     assert exact_share(np.array([], dtype=bool), [], []) is None
+
+
+def test_an_interval_of_few_groups_says_that_it_is_too_narrow() -> None:
+    values = np.random.default_rng(0).normal(size=500).tolist()
+    assert interval_of(values, 9).reason == "of 9 groups in a class: it holds the truth less often than it says"
+    assert interval_of(values, 10).reason == ""
+    told = interval_of([*values, None], 9).reason
+    assert told.startswith("1 of 501 draws left the figure undefined; of 9 groups")
+
+
+def test_a_share_of_single_slices_of_one_class_is_that_of_independent_trials() -> None:
+    """Missing one slice must not prove more than missing none."""
+    groups, classes = [f"g{row}" for row in range(28)], ["sick"] * 28
+    ends = [exact_share(np.arange(28) >= missed, groups, classes) for missed in range(5)]
+    assert all(found is not None for found in ends)
+    lows, highs = ([found.low for found in ends if found], [found.high for found in ends if found])
+    assert lows == sorted(lows, reverse=True)
+    assert highs == sorted(highs, reverse=True)
+    # Of 25 of 28: with these chances so few, and so many, are found in 2.5 % of studies each.
+    assert binom.sf(24, 28, lows[3]) == pytest.approx(0.025)
+    assert binom.cdf(25, 28, highs[3]) == pytest.approx(0.025)
 
 
 def test_a_class_of_few_groups_and_many_slices_holds_the_exact_interval_wide() -> None:

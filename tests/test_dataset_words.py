@@ -26,7 +26,7 @@ def test_warnings_stand_by_weight() -> None:
     facts = facts_of(small(), small_pairs(), shortcuts=LOUD_SHORTCUTS, synthetic=True)
     first, *others = facts["warnings"]
     assert first.startswith("Synthetic: every slice was drawn by the built-in phantom.")
-    assert others == [FEW, LOUD_SHORTCUTS["sentence"], CONFLICT, COPIES]
+    assert others == [LOUD_SHORTCUTS["sentence"], FEW, CONFLICT, COPIES]
 
 
 def test_a_mixture_with_drawn_files_is_called_one() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lung_tumor import evaluation_figures as drawn
 from lung_tumor.evaluation_figures import Predictions
-from lung_tumor.operating_point import OperatingPointOptions, choose, coverage_curve, judge
+from lung_tumor.operating_point import OperatingPoint, OperatingPointOptions, choose, coverage_curve, judge
 from tests.support.evaluations import bins, evaluation, measured, point, predicted
 
 Draw = Callable[..., Figure]
@@ -37,7 +38,7 @@ def reliability(classes: int = 2, *, synthetic: bool = False) -> Figure:
 
 def coverage(classes: int = 2, *, synthetic: bool = False) -> Figure:
     predictions = predicted(classes)
-    return drawn.coverage(predictions, point(predictions), synthetic=synthetic, caution=["few groups"])
+    return drawn.coverage(point(predictions), synthetic=synthetic, caution=["few groups"])
 
 
 def scores(classes: int = 2, *, synthetic: bool = False) -> Figure:
@@ -125,7 +126,7 @@ def test_the_coverage_drawn_is_that_of_the_metrics_and_the_chosen_band_lies_on_i
     chosen = choose(*given, OperatingPointOptions(0.9, 0.2))
     rows = coverage_curve(chosen, predictions.labels, predictions.probabilities, predictions.classes)
     reached = judge(chosen, *given, 20, 1)
-    axes = drawn.coverage(predictions, {**asdict(chosen), "coverage": rows}, synthetic=False).axes[0]
+    axes = drawn.coverage({**asdict(chosen), "coverage": rows, "test": reached}, synthetic=False).axes[0]
     curve, whole, marked = axes.lines
     np.testing.assert_allclose(curve.get_xydata(), [(row["coverage"], row["error"]) for row in rows])
     assert whole.get_xydata().tolist() == [[1.0, rows[-1]["error"]]]
@@ -137,11 +138,28 @@ def test_the_coverage_drawn_is_that_of_the_metrics_and_the_chosen_band_lies_on_i
 
 def test_without_a_band_nothing_is_referred_and_where_all_are_no_error_is_marked() -> None:
     predictions = predicted()
-    none = point(predictions) | {"low": 0.4, "high": 0.4}
-    (share,), _ = drawn.coverage(predictions, none, synthetic=False).axes[0].lines[-1].get_data()
+    given = predictions.labels, predictions.probabilities, predictions.groups, predictions.classes
+    lone = OperatingPoint("normal", 0.4, 0.4, 0.4, 0.95, 0.96, 0.7, 30)
+    (share,), _ = drawn.coverage(_judged(lone, given), synthetic=False).axes[0].lines[-1].get_data()
     assert share == 1.0
-    whole = point(predictions) | {"low": 0.0, "high": 1.0}
-    assert len(drawn.coverage(predictions, whole, synthetic=False).axes[0].lines) == 2
+    whole = replace(lone, low=0.0, high=1.0)
+    assert len(drawn.coverage(_judged(whole, given), synthetic=False).axes[0].lines) == 2
+
+
+def test_who_is_refused_is_not_among_the_answered_of_the_chosen_band() -> None:
+    predictions = predicted()
+    given = predictions.labels, predictions.probabilities, predictions.groups, predictions.classes
+    refused = np.arange(60) < 15
+    judged = _judged(OperatingPoint("normal", 0.4, 0.4, 0.4, 0.95, 0.96, 0.7, 30), given, refused)
+    axes = drawn.coverage(judged, synthetic=False).axes[0]
+    (share,), (error,) = axes.lines[-1].get_data()
+    assert share == pytest.approx(45 / 60)
+    assert f"75 % answered, {100 * error:.0f} % of these wrong" in axes.lines[-1].get_label()
+
+
+def _judged(chosen: OperatingPoint, given: Any, refused: np.ndarray | None = None) -> dict[str, Any]:
+    rows = coverage_curve(chosen, given[0], given[1], given[3])
+    return {**asdict(chosen), "coverage": rows, "test": judge(chosen, *given, 20, 1, refused)}
 
 
 def test_scores_are_counted_by_class_beside_the_operating_point() -> None:

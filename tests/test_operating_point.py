@@ -191,15 +191,21 @@ def test_what_a_point_reaches_is_worked_by_hand() -> None:
     values = {name: row["value"] for name, row in found.items()}
     # 0.4 belongs to the band and 0.6 does not.
     assert values == pytest.approx(
-        {"sensitivity": 2 / 4, "specificity": 3 / 5, "referred": 3 / 9, "error_when_answered": 3 / 6}
+        {"sensitivity": 2 / 4, "specificity": 3 / 5, "referred": 3 / 9, "refused": 0.0, "error_when_answered": 3 / 6}
     )
-    # Four with disease and five without, each a group: the latter are enough to draw from.
+    # Each slice is a group: shares of one class are those of independent trials, however few.
+    assert found["sensitivity"]["interval"]["reason"] == "exact interval of 4 groups"
     assert found["specificity"]["interval"]["low"] <= 3 / 5 <= found["specificity"]["interval"]["high"]
-    for name in ("sensitivity", "referred"):
-        few = "class adenocarcinoma has 4 groups; an interval needs 5"
-        assert (found[name]["interval"]["low"], found[name]["interval"]["reason"]) == (None, few)
+    few = "class adenocarcinoma has 4 groups; an interval needs 5"
+    assert (found["referred"]["interval"]["low"], found["referred"]["interval"]["reason"]) == (None, few)
     counted = {name: (row["slices"], row["groups"]) for name, row in found.items()}
-    assert counted == {"sensitivity": (4, 4), "specificity": (5, 5), "referred": (9, 9), "error_when_answered": (6, 6)}
+    assert counted == {
+        "sensitivity": (4, 4),
+        "specificity": (5, 5),
+        "referred": (9, 9),
+        "refused": (9, 9),
+        "error_when_answered": (6, 6),
+    }
     assert json.loads(json.dumps(found)) == found
 
 
@@ -251,7 +257,7 @@ def test_who_is_refused_is_neither_referred_nor_answered() -> None:
     # 0.55 lies within the band, 0.7 beyond it and is wrong.
     refused = np.array([False, True, False, False, False, False, True, False, False])
     found = judge(POINT, labels, probabilities, groups, CLASSES, 50, 1, refused)
-    assert found["referred"]["value"] == pytest.approx(2 / 9)
+    assert found["referred"]["value"] == found["refused"]["value"] == pytest.approx(2 / 9)
     assert found["error_when_answered"]["value"] == pytest.approx(2 / 5)
     # What the threshold alone would say is asked of all.
     assert (found["sensitivity"]["value"], found["specificity"]["value"]) == pytest.approx((2 / 4, 3 / 5))

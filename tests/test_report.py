@@ -63,11 +63,11 @@ def test_files_are_counted_by_class_and_pictures_by_split() -> None:
 def test_the_page_begins_with_what_was_found_in_plain_words() -> None:
     given = metrics()
     ill, well = (given["operating_point"]["answers"][name] for name in ("adenocarcinoma", "normal"))
-    told = f"{ill['suspected']} of 30 adenocarcinoma slices suspected, {ill['clear']} cleared wrongly; false alarm on "
+    told = f"{ill['suspected']} of 30 adenocarcinoma slices suspected, {ill['clear']} cleared wrongly; {well['clear']} of 30 "
     text = page(metrics=given).text
-    assert f"{told}{well['suspected']} of 30 normal slices" in text
+    assert f"{told}normal slices cleared, {well['suspected']} suspected wrongly" in text
     assert "On 60 pictures of 30 independent groups (15 adenocarcinoma and 15 normal)" in text
-    assert text.index("false alarm on") < text.index("Before you believe any figure")
+    assert text.index("suspected wrongly") < text.index("Before you believe any figure")
 
 
 def test_every_figure_of_every_judge_stands_on_the_page_with_its_interval() -> None:

@@ -22,6 +22,9 @@ _MOST_DIGITS = 6
 _ROUNDING = 1e-6
 """Of float32 distances around 1."""
 
+_ELSEWHERE = "A slice unlike those learnt from, such as another hospital's, may be cleared wrongly."
+"""Said with every clearance: not all of those are refused (docs/adr/0007), and the harm lies here."""
+
 
 class Answer(StrEnum):
     """What a reader is told of one slice."""
@@ -99,6 +102,8 @@ def _decide(row: npt.NDArray[np.floating[Any]], suspected: float, distance: floa
             answer, headline = Answer.CLEAR, f"no sign of {_any_of([metadata.classes[index] for index in others])}"
             where = f"below the operating point of {bound}"
         sentence = f"The suspicion of {found} lies {where}."
+        if answer == Answer.CLEAR:
+            sentence += f" {_ELSEWHERE}"
     return Decision(answer, headline, sentence, label, suspected, distance)
 
 

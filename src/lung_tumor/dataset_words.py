@@ -40,11 +40,13 @@ def warnings(facts: Mapping[str, Any]) -> list[str]:
     total, minimum = facts["counts"]["total"], facts["origin"]["minimum_groups"]
     if facts["synthetic"]:
         found.append(_synthetic(facts["synthetic_files"], total["files"]))
+    if facts["shortcuts"]["warning"]:
+        found.append(facts["shortcuts"]["sentence"])
     found.extend(
         f"{line}. That is fewer than {minimum}: any figure about this class is a rough guess."
         for line in facts["few_groups"]
     )
-    if facts["shortcuts"]["warning"] or facts["shortcuts"]["before"]["auc"] is None:
+    if facts["shortcuts"]["before"]["auc"] is None:
         found.append(facts["shortcuts"]["sentence"])
     if leaks := [row for row in facts["given_split"] if row["leaking"]]:
         found.append(_leaks(leaks, facts["origin"]["given_split"]))

@@ -184,34 +184,31 @@ def reliability(
     return figure
 
 
-def coverage(
-    predictions: Predictions, point: Mapping[str, Any], *, synthetic: bool, caution: Sequence[str] = ()
-) -> Figure:
-    """What referring buys: the share of wrong answers against the share of slices that get one, were none refused.
+def coverage(point: Mapping[str, Any], *, synthetic: bool, caution: Sequence[str] = ()) -> Figure:
+    """What referring buys: the share of wrong answers against the share of slices that get one.
+
+    Along the curve none is refused; the chosen band's point counts those that are, so that it may lie off the curve.
 
     Args:
-        predictions: of the test slices.
         point: ``metrics["operating_point"]``; its ``coverage`` is that of
             :func:`lung_tumor.operating_point.coverage_curve`.
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
     """
-    diseased, suspicions = _suspicions(predictions, point)
     shares, errors = ([row[name] for row in point["coverage"]] for name in ("coverage", "error"))
-    referred = (suspicions >= point["low"]) & (suspicions < point["high"])
     figure = new_figure(4.8, 4.2)
     axes = figure.subplots()
     axes.plot(shares, errors, color=COLOURS[0], linewidth=2, label="band wider or narrower")
     axes.plot(shares[-1], errors[-1], "s", color=COLOURS[0], markersize=6, label="without a band")
-    if not referred.all():
-        wrong = (suspicions >= point["threshold"]) != diseased
-        chosen = float(1.0 - referred.mean()), float(wrong[~referred].mean())
-        label = f"chosen band: {percent(chosen[0])} answered, {percent(chosen[1])} of these wrong"
-        axes.plot(*chosen, "o", color=COLOURS[1], markersize=9, label=label)
+    test = point["test"]
+    if (error := test["error_when_answered"]["value"]) is not None:
+        answered = 1.0 - test["referred"]["value"] - test["refused"]["value"]
+        label = f"chosen band, and refusals: {percent(answered)} answered, {percent(error)} of these wrong"
+        axes.plot(answered, error, "o", color=COLOURS[1], markersize=9, label=label)
     axes.set(xlim=(-0.01, 1.02), ylim=(-0.005, max(0.1, 1.4 * max(errors))))
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("coverage: share of test slices answered, if none were refused")
+    axes.set_xlabel("coverage: share of test slices answered")
     axes.set_ylabel("error: share of answers that are wrong")
     axes.set_title(caption(synthetic, "Coverage and error, test slices"), fontsize=10)
     axes.legend(loc="upper left", frameon=False, fontsize=8)
@@ -231,7 +228,7 @@ def score_distribution(
         synthetic: whether the slices are the phantom's.
         caution: lines below it, such as how few independent pictures it rests on.
     """
-    _, suspicions = _suspicions(predictions, point)
+    suspicions = suspicion(predictions.probabilities, predictions.classes, point["negative"])
     classes = predictions.classes
     figure = new_figure(8.6, 1.4 + 1.1 * len(classes))
     figure.suptitle(caption(synthetic, "Suspicion by true class, test slices"), fontsize=10)
@@ -319,10 +316,3 @@ def _named(name: str, words: str, figure_name: str, found: Mapping[str, Any]) ->
     if interval["low"] is not None:
         text += f" ({interval['low']:.3f} to {interval['high']:.3f})"
     return literal(text)
-
-
-def _suspicions(
-    predictions: Predictions, point: Mapping[str, Any]
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.floating[Any]]]:
-    diseased = predictions.labels != predictions.classes.index(point["negative"])
-    return diseased, suspicion(predictions.probabilities, predictions.classes, point["negative"])

@@ -38,6 +38,7 @@ _AT_THE_POINT = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "referred": "referred as uncertain",
+    "refused": "refused",
     "error_when_answered": "wrong among the answers given (smaller is better)",
 }
 UNDEFINED = "–"

@@ -34,14 +34,16 @@ def share(entry: Facts) -> str:
 
 
 def headline(metrics: Facts) -> str:
-    """One line: how many were suspected and cleared wrongly, how many healthy ones alarmed.
+    """One line: how many were suspected and cleared wrongly, how many healthy ones cleared and alarmed.
 
     What readers are told, not what the threshold alone would say: some slices are referred or refused.
     """
     (ill, healthy), (sick, well) = _answers(metrics), _slices(metrics)
     names, negative = " or ".join(diseases(metrics)), metrics["operating_point"]["negative"]
     told = [f"{ill['suspected']} of {how_many(sick, names + ' slice')} suspected, {ill['clear']} cleared wrongly"]
-    alarm = f"false alarm on {healthy['suspected']} of {how_many(well, negative + ' slice')}"
+    alarm = (
+        f"{healthy['clear']} of {how_many(well, negative + ' slice')} cleared, {healthy['suspected']} suspected wrongly"
+    )
     return "; ".join([*(told if sick else []), *([alarm] if well else [])])
 
 
@@ -120,8 +122,8 @@ def operating_point(metrics: Facts) -> list[str]:
     else:
         told.append(
             f"From {point['low']:.3f} to {point['high']:.3f} the answer is “uncertain: refer”. So it is for "
-            f"{share(test['referred'])} of the test slices; of the answers given to the others, "
-            f"{share(test['error_when_answered'])} are wrong."
+            f"{share(test['referred'])} of the test slices, and {share(test['refused'])} are refused; of the answers given to "
+            f"the others, {_wrong(test['error_when_answered'])}."
         )
     return told + ([_ended(point["caution"][0].upper() + point["caution"][1:])] if point["caution"] else [])
 
@@ -129,6 +131,10 @@ def operating_point(metrics: Facts) -> list[str]:
 def _both(reached: Facts) -> str:
     """Sensitivity and specificity, each with its interval."""
     return ", ".join(f"{name} {share(reached[name])}" for name in ("sensitivity", "specificity"))
+
+
+def _wrong(entry: Facts) -> str:
+    return "there are none" if entry["value"] is None else f"{share(entry)} are wrong"
 
 
 def _beside_the_point(beside: Facts) -> list[str]:
@@ -139,7 +145,9 @@ def _beside_the_point(beside: Facts) -> list[str]:
         for name in ("sensitivity", "specificity")
     )
     return [
-        f"Numbers that know no anatomy, with a threshold chosen in the same way: {_both(trivial)}."
+        f"Numbers that know no anatomy, with a threshold chosen on the same slices: {_both(trivial)}. Each picture is judged "
+        "by numbers learnt from all others but its relatives, test pictures among them, and none is refused: that is in "
+        "their favour. Their probabilities are not calibrated."
         if trivial
         else f"Numbers that know no anatomy have no figure beside them: {beside['trivial_reason']}.",
         f"Answering {beside['majority_class']}, the most frequent class, whatever is shown: {always}.",

@@ -180,8 +180,9 @@ def _metrics(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
         (
             "In brackets 95 % intervals, from a bootstrap over groups, not files (expanded percentiles, Hesterberg 2015): "
             "copies of a picture are no new evidence. With 14 groups in a class and more they hold the truth about as often "
-            f"as they say, with {FEWEST_GROUPS} in 87 to 96 % of simulated studies; of fewer there is none. A share of "
-            "exactly 0 or 1 has an exact one (Clopper and Pearson 1934). Expected "
+            f"as they say, with {FEWEST_GROUPS} in 87 to 96 % of simulated studies; of fewer there is none but of a mean over "
+            "slices on which that class hardly tells. A share of slices of one class, each a group of its own, and a share of "
+            "exactly 0 or 1 have exact ones (Clopper and Pearson 1934). Expected "
             "calibration error is the mean distance between confidence and share right."
         ),
         [*words.operating_point(metrics), *words.calibration(metrics)],
@@ -202,6 +203,8 @@ def _analyses(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
             parts.append(Table((block.title, *table.columns), rows))
         if table.notes:
             parts.append([f"[{letter}] {text}" for letter, text in table.notes.items()])
+    if pooled := metrics["shortcuts"]["cross_validation"]:
+        parts.append(f"Out of fold: {pooled['sentence']}")
     parts += ["What it refuses:", words.novelty(metrics)]
     kinds = metrics["novelty"]["foreign"].items()
     rows = tuple((kind, str(row["pictures"]), str(row["refused"])) for kind, row in kinds)

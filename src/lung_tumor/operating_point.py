@@ -198,11 +198,11 @@ def judge(
         refused: (n,) whether a slice is refused and so gets no answer; none is if not given.
 
     Returns:
-        ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred``, the share that is told "uncertain:
-        refer"; and ``error_when_answered``, the share of the suspected and the cleared of whom that is wrong. Each ``value``
+        ``sensitivity`` and ``specificity`` at the threshold, of all slices; ``referred`` and ``refused``, the shares that are
+        told so; and ``error_when_answered``, the share of the suspected and the cleared of whom that is wrong. Each ``value``
         (None where undefined), ``slices`` and ``groups``, how many it is a share of, and ``interval``
-        (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact for a share of 0 or 1, without ends where a class that
-        much of its variance may come from has too few groups, or where every slice is given the same.
+        (:class:`lung_tumor.bootstrap.Interval` as a dictionary): exact where it can be (:func:`exact_share`), without ends
+        where a class that much of its variance may come from has too few groups, or where every slice is given the same.
     """
     diseased = labels != list(classes).index(point.negative)
     scores = suspicion(probabilities.astype(np.float64), classes, point.negative)
@@ -216,6 +216,7 @@ def judge(
         "sensitivity": (diseased, suspected),
         "specificity": (~diseased, ~suspected),
         "referred": (np.ones_like(diseased), referred),
+        "refused": (np.ones_like(diseased), ~shown),
         "error_when_answered": (answered, suspected != diseased),
     }
     names, named = np.array([classes[index] for index in labels]), np.asarray(groups, dtype=str)
@@ -258,7 +259,8 @@ def judge_beside(
     """What needs no network reaches: numbers that know no anatomy, and naming the most frequent class whatever is shown.
 
     Args:
-        options: the numbers' threshold and band are chosen by them on the validation slices, as the network's were.
+        options: the numbers' threshold and band are chosen by them on the validation slices, as the network's were. Nothing
+            is refused.
         validation: scored by the numbers without anatomy.
         test: the same; NaN anywhere where they have no probabilities.
         classes: class names, in the order of the columns.

@@ -174,3 +174,29 @@ def test_nobody_waits_for_idle_connections_when_it_ends(serve, served_project):
             time.sleep(0.5)
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(30) == 0
+
+
+def test_who_comes_while_it_ends_is_refused_at_once_and_who_waited_is_answered(serve, served_project, bright):
+    body = HEAD + bright + TAIL
+    with serve(served_project) as server:
+        with socket.create_connection((server.host, server.port), timeout=20) as connection:
+            connection.sendall(b"POST " + URL.encode() + b" HTTP/1.1\r\nHost: x\r\n")
+            connection.sendall(b"Content-Type: multipart/form-data; boundary=x\r\n")
+            connection.sendall(f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:200])
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            assert _is_refused_in_time(server)
+            connection.sendall(body[200:])
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(30) == 0
+
+
+def _is_refused_in_time(server) -> bool:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            socket.create_connection((server.host, server.port), timeout=20).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.1)
+    return False

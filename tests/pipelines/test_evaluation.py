@@ -121,6 +121,13 @@ def test_every_figure_stands_beside_that_of_the_majority_class_and_of_numbers_wi
     assert metrics["test"]["majority"]["accuracy"] in [pytest.approx((held_out == name).mean()) for name in likeliest]
 
 
+def test_the_network_is_compared_with_numbers_without_anatomy_out_of_fold_too(ran: DataCatalog) -> None:
+    found, metrics = ran.load("metrics")["shortcuts"]["cross_validation"], ran.load("metrics")
+    assert found["network"]["auc"] == pytest.approx(metrics["cross_validation"]["network"]["roc_auc"], abs=0.02)
+    for page in ("report", "model_card_page"):
+        assert f"Out of fold: {found['sentence']}" in unescape(ran.load(page)), page
+
+
 def scores_without_anatomy(ran: DataCatalog, name: str) -> np.ndarray[Any, Any]:
     """Suspicions of the numbers without anatomy, those that the audit found to know more, of a table's pictures."""
     shortcuts = ran.load("audit")["shortcuts"]

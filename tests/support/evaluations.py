@@ -71,7 +71,7 @@ def evaluation(
         "version": "9.8.7",
         "few_groups": ["normal: 2 independent pictures behind 3 files"],
         "training": TRAINING,
-        "shortcuts": {"dataset": QUIET_SHORTCUTS, "test": COMPARISON},
+        "shortcuts": {"dataset": QUIET_SHORTCUTS, "test": COMPARISON, "cross_validation": None},
         "test": measured(predictions, draws=draws),
         "cross_validation": None,
         "operating_point": point(predictions, draws=draws),

@@ -32,7 +32,7 @@ def judge_evidence(
 ) -> dict[str, Any]:
     """Whether the evidence lies where the lesion is, where that is known, and whether hiding it lowers the suspicion.
 
-    Of test and validation pictures: no map depends on anything that was chosen on the latter.
+    Of test and validation pictures; on the latter it depends at most when training stopped and whether int8 is served.
     """
     metadata, held_out = candidate.metadata, pd.concat([predictions, validated], ignore_index=True)
     if metadata.operating_point is None:

@@ -90,23 +90,35 @@ def _table(rows: pd.DataFrame, probabilities: Evidence, distances: Evidence, can
 
 def compare_with_shortcuts(
     predictions: pd.DataFrame,
+    out_of_fold: pd.DataFrame | None,
     scores_without_anatomy: pd.DataFrame,
     audit: dict[str, Any],
     options: ComparisonOptions,
     seed: int,
 ) -> dict[str, Any]:
-    """The network beside what numbers know without anatomy, of files or of prepared slices, whichever know more."""
-    classes = classes_of(predictions)
-    return compare_with_network(
-        labels_of(predictions),
-        predictions["group"].tolist(),
-        probabilities_of(predictions),
-        _without_anatomy(predictions, scores_without_anatomy, audit),
-        classes,
-        options,
-        seed,
-        audit["shortcuts"][_stronger(audit)]["reason"],
-    )
+    """The network beside what numbers know without anatomy, of files or of prepared slices, whichever know more.
+
+    Returns:
+        ``test`` and ``cross_validation``, each as :func:`lung_tumor.shortcuts.compare_with_network` gives it; None for the
+        latter where it was not run.
+    """
+
+    def compare(table: pd.DataFrame) -> dict[str, Any]:
+        return compare_with_network(
+            labels_of(table),
+            table["group"].tolist(),
+            probabilities_of(table),
+            _without_anatomy(table, scores_without_anatomy, audit),
+            classes_of(table),
+            options,
+            seed,
+            audit["shortcuts"][_stronger(audit)]["reason"],
+        )
+
+    return {
+        "test": compare(predictions),
+        "cross_validation": None if out_of_fold is None else compare(out_of_fold),
+    }
 
 
 def _stronger(audit: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def _judge() -> list[Node]:
     return [
         Node(
             compare_with_shortcuts,
-            inputs=["predictions", "shortcut_scores", "audit", DRAWS, "params:seed"],
+            inputs=["predictions", "out_of_fold_predictions", "shortcut_scores", "audit", DRAWS, "params:seed"],
             outputs="comparison",
             name="compare_with_shortcuts",
         ),

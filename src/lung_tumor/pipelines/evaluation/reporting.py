@@ -57,7 +57,7 @@ def gather_metrics(
         "source": metadata.source,
         "synthetic": metadata.synthetic,
         "version": metadata.version,
-        "shortcuts": {"dataset": audit["shortcuts"], "test": comparison},
+        "shortcuts": {"dataset": audit["shortcuts"], **comparison},
         "few_groups": audit["few_groups"],
     }
 
@@ -84,7 +84,7 @@ def draw_figures(
         "ROC": evaluation_figures.roc(table, test, point, **drawn),
         "Precision and recall": evaluation_figures.precision_recall(table, test, point["negative"], **drawn),
         "Confusion matrix": figures.confusion_matrix(test["confusion_matrix"], metrics["classes"], **known),
-        "Coverage": evaluation_figures.coverage(table, point, **known),
+        "Coverage": evaluation_figures.coverage(point, **known),
         "Suspicion": evaluation_figures.score_distribution(table, point, **known),
         "Reliability": evaluation_figures.reliability(
             calibration["before"]["bins"], calibration["after"]["bins"], errors, **known
