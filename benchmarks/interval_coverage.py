@@ -6,7 +6,8 @@ log-odds are normal, one standard deviation apart between the classes, times a s
 and from drawing files as if they were independent.
 
 Then with 2, 3, 5, 10 and 14 patients without disease: how often the evaluation gives an interval, how often that holds the
-truth, and how often it would if it were drawn from however few groups. The latter is why it needs a fewest.
+truth, and how often it would if it were drawn from however few groups. The latter is why it needs a fewest. And with one
+slice a patient, of sensitivities near a target: why these are not drawn.
 
     python benchmarks/interval_coverage.py --studies 20      # seconds
     python benchmarks/interval_coverage.py                   # 500 studies, 1,000 draws each, on all cores
@@ -30,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from lung_tumor.bootstrap import FEWEST_GROUPS, fewest_groups, interval_of
+from lung_tumor.bootstrap import FEWEST_GROUPS, Interval, exact_share, fewest_groups, group_bootstrap, interval_of
 from lung_tumor.metrics import classification_metrics
 from lung_tumor.scores import MEANS, SINGLE, draw_figures, measure
 
@@ -49,6 +50,9 @@ WANTED = (0.92, 0.98)
 
 SMALL = (2, 3, 5, 10, 14)
 """Patients without disease, where they are few."""
+
+ONE_SLICE, TARGETS = (28, 60), (0.90, 0.94, 0.95, 0.97)
+"""Patients of one slice each, and chances of each to be found."""
 
 RECALLS = ("per_class.sick.recall", "per_class.well.recall")
 
@@ -149,6 +153,35 @@ def _small(
     return found
 
 
+def near_a_target(studies: int, draws: int, seed: int, each: Each = map) -> list[dict[str, float]]:
+    """How often a sensitivity's interval holds the truth where every patient is one slice, and is found with the same chance.
+
+    Returns:
+        One row for each number of patients and chance: ``patients``, ``truth``, ``held`` of the interval given, and
+        ``drawn`` of one by drawing patients.
+    """
+    cases = [(patients, truth) for patients in ONE_SLICE for truth in TARGETS]
+    rows = []
+    for patients, truth in cases:
+        found = list(each(partial(_single, draws, patients, truth), range(seed, seed + studies)))
+        held, drawn = (float(np.mean([row[place] for row in found])) for place in (0, 1))
+        rows.append({"patients": patients, "truth": truth, "held": held, "drawn": drawn})
+    return rows
+
+
+def _single(draws: int, patients: int, truth: float, seed: int) -> tuple[bool, bool]:
+    hits = np.random.default_rng(seed).random(patients) < truth
+    groups, classes = [f"p{number}" for number in range(patients)], ["sick"] * patients
+    given = exact_share(hits, groups, classes)
+    assert given is not None
+    drawn = group_bootstrap(groups, classes, lambda rows: float(hits[rows].mean()), draws, seed)
+    return _holds(given, truth), _holds(drawn, truth)
+
+
+def _holds(interval: Interval, truth: float) -> bool:
+    return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high
+
+
 def _by_name(figures: dict[str, Any]) -> dict[str, float]:
     """Single figures and recalls by dotted name."""
     return {name: figures[name] for name in SINGLE} | {
@@ -157,7 +190,7 @@ def _by_name(figures: dict[str, Any]) -> dict[str, float]:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """The result as two tables."""
+    """The result as three tables."""
     rows = [
         f"| {name}, {network} | {found['groups'][name]:.3f} | {found['files'][name]:.3f} |"
         for network, found in result["networks"].items()
@@ -176,9 +209,13 @@ def as_markdown(result: dict[str, Any]) -> str:
     ]
     why = (
         f"{PATIENTS} patients with disease and few without, the network too sure. No interval is given of a figure that rests "
-        f"on a class of fewer than {FEWEST_GROUPS} groups, unless it is an exact one of a share of 0 or 1. The last column is "
+        f"on a class of fewer than {FEWEST_GROUPS} groups, unless it is an exact one. The last column is "
         "what drawing groups alone would have reached there."
     )
+    single = [
+        f"| {row['patients']} | {row['truth']:.2f} | {row['held']:.3f} | {row['drawn']:.3f} |"
+        for row in result["near_a_target"]
+    ]
     return "\n".join(
         [
             "# How often a 95 % interval holds the truth",
@@ -197,6 +234,14 @@ def as_markdown(result: dict[str, Any]) -> str:
             "| patients without disease | figure | interval given | of these, holds the truth | drawn anyway |",
             "| --- | --- | --- | --- | --- |",
             *few,
+            "",
+            "## One slice a patient, near a target",
+            "",
+            "A share of slices of one class, each a patient of its own, has an exact interval (Clopper and Pearson 1934).",
+            "",
+            "| patients | true sensitivity | exact interval, as given | drawing patients |",
+            "| --- | --- | --- | --- |",
+            *single,
             "",
         ]
     )
@@ -235,6 +280,7 @@ def main() -> None:
             "calibrated": shares_covered(*asked, sharpness=1.0, each=each),
         }
         few = {str(well): small_class(*asked, well, each=each) for well in SMALL}
+        single = near_a_target(*asked, each=each)
     result = {
         "date": date.today().isoformat(),
         "studies": arguments.studies,
@@ -243,6 +289,7 @@ def main() -> None:
         "wanted": list(WANTED),
         "networks": networks,
         "small_class": few,
+        "near_a_target": single,
     }
     print(as_markdown(result))
     if arguments.output:
