@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,13 @@ _ARGUMENTS = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name i
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Headless Chromium; skips the test where there is none."""
+    """Headless Chromium; skips the test where there is none, and fails it where ``BROWSER_TESTS`` is ``required``."""
     executable = next(filter(None, map(shutil.which, _NAMES)), None)
     if executable is None:
-        pytest.skip(f"no browser: none of {', '.join(_NAMES)} is on PATH (Debian: chromium)")
+        lacking = f"no browser: none of {', '.join(_NAMES)} is on PATH (Debian: chromium)"
+        if os.environ.get("BROWSER_TESTS") == "required":
+            pytest.fail(lacking)
+        pytest.skip(lacking)
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
         yield running
