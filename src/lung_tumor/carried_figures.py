@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lung_tumor.metrics import SHARES
 from lung_tumor.scores import SINGLE
 
 Facts = Mapping[str, Any]
@@ -33,9 +34,10 @@ def carried_figures(
         promotion: the verdict on this model.
 
     Returns:
-        ``test`` with every figure of the network and its interval, and ``cross_validation``, None or the single figures,
-        each beside ``trivial`` (None where there is none, as ``trivial_reason`` explains) and ``majority``, with ``slices``,
-        ``groups`` and ``groups_by_class``; ``operating_point`` with ``test`` and, without intervals, ``beside``;
+        ``test`` with every figure of the network and its interval, and ``cross_validation``, None or the single figures;
+        beside each the single figures and the shares of each class of ``trivial`` (None where there is none, as
+        ``trivial_reason`` explains) and ``majority``, with ``slices``, ``groups`` and ``groups_by_class``;
+        ``operating_point`` with ``test`` and, without intervals, ``beside``;
         ``calibration``, ``novelty``, ``evidence`` and ``promotion``. Some kilobytes as JSON.
     """
     pooled = measured["cross_validation"]
@@ -50,7 +52,9 @@ def carried_figures(
             },
             "cross_validation": calibration["cross_validation"],
         },
-        "novelty": {name: novelty[name] for name in ("accepted_test", "accepted_held_out", "foreign")},
+        "novelty": {
+            name: novelty[name] for name in ("accepted_test", "accepted_held_out", "held_out_groups", "foreign")
+        },
         "evidence": {name: evidence[name] for name in ("kind", "phantom", "deletion")},
         "promotion": {name: promotion[name] for name in ("promoted", "first", "sentence")},
     }
@@ -86,7 +90,10 @@ def _at_the_point(operating_point: Facts) -> dict[str, Any]:
 
 
 def _single(figures: Facts | None) -> dict[str, Any] | None:
-    return None if figures is None else {name: figures[name] for name in SINGLE}
+    if figures is None:
+        return None
+    per_class = {label: {name: row[name] for name in SHARES} for label, row in figures["per_class"].items()}
+    return {**{name: figures[name] for name in SINGLE}, "per_class": per_class}
 
 
 def _ends(interval: Facts) -> dict[str, Any]:
