@@ -139,7 +139,7 @@ def test_the_form_says_what_it_takes_at_a_time_and_the_script_what_it_takes_a_fi
     limits = {"MAX_CONTENT_LENGTH": 2**21, "MAX_FILES": 7, "MAX_SLICES": 9}
     page = create_app(predictor, limits).test_client().get("/").text
     (shown,) = re.findall(r'<p class="fine" id="limits" data-scripted="([^"]*)">(.*?)</p>', page)
-    assert shown[0].startswith("At most 2 MiB and 9 slices a file.")
+    assert shown[0].startswith("Less than 2 MiB and at most 9 slices a file.")
     assert shown[1].startswith("At most 7 files, 2 MiB and 9 slices at a time.")
 
 
