@@ -189,8 +189,8 @@ def _unauthorized() -> Unauthorized:
 
 def _is_allowed(header: str, token: str) -> bool:
     scheme, _, given = header.partition(" ")
-    # Headers arrive as Latin-1, whatever they are.
-    sent = given.strip().encode("latin-1", "replace")
+    # Headers arrive as Latin-1, whatever they are; bytes of UTF-8 that are spaces in Latin-1 belong to the token.
+    sent = given.strip(" \t").encode("latin-1", "replace")
     if scheme.lower() == "basic":
         try:
             sent = base64.b64decode(sent, validate=True).partition(b":")[2]

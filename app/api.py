@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, render_template, request
-from werkzeug.exceptions import HTTPException, ServiceUnavailable, UnprocessableEntity, default_exceptions
+from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable, UnprocessableEntity, default_exceptions
 
 from app import openapi
 from app.metrics import CONTENT_TYPE
@@ -47,14 +47,13 @@ def predictions() -> Response:
     it may be sent again. Where none could be judged, the answer is problem+json: its status is 503 if one of them was not
     reached, 413, 415 or 422 if all share it, else 422; ``errors`` holds them one by one.
 
-    Other problems: 400 no file, 401 no token, 413 too many files or bytes, 415 no form, 429 too many requests, 503 no
-    model or too much to do.
+    Other problems: 400 no file, or ``images`` neither true nor false, 401 no token, 413 too many files or bytes, 415 no form,
+    429 too many requests, 503 no model or too much to do.
     """
     model = served_model()
     model.require()
     files = uploaded()
-    wants_images = request.args.get("images", request.form.get("images", "")).lower() in ("true", "1", "yes")
-    items = judge_uploads(files, model, wants_images)
+    items = judge_uploads(files, model, _wants_images())
     if all(item.error for item in items):
         return _none_usable(items)
     return jsonify(model=brief(model), notice=NOTICE, predictions=[item.to_dict() for item in items])
@@ -119,6 +118,15 @@ def brief(served: ServedModel) -> dict[str, Any]:
     names = ("version", "created", "classes", "source", "synthetic", "precision")
     facts = {name: getattr(metadata, name) for name in names}
     return {**facts, "warnings": served.warnings, "digest": served.digest}
+
+
+def _wants_images() -> bool:
+    """What the query says, or else the form; false where neither does."""
+    given = [source["images"] for source in (request.args, request.form) if "images" in source]
+    for value in given:
+        if value not in ("true", "false"):
+            raise BadRequest("`images` must be `true` or `false`. Send one of these, or leave it out.")
+    return given[:1] == ["true"]
 
 
 def _none_usable(items: Sequence[Item]) -> Response:

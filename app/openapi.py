@@ -14,7 +14,7 @@ picture is not like those that the model learnt from. Uploads stay in memory for
 Research use only. Not a medical device."""
 
 _PROBLEMS = {
-    "400": "No file was sent, the form is broken, or the body broke off.",
+    "400": "No file was sent, `images` is neither `true` nor `false`, the form is broken, or the body broke off.",
     "401": "The token is missing or wrong. Only where the operator set one.",
     "413": "Too many files or slices, or too many bytes.",
     "415": "The body is no multipart form, or no file is PNG, JPEG, DICOM or zip.",
@@ -99,7 +99,8 @@ def _predictions() -> Schema:
         "summary": "Judge slices",
         "description": "Answers in the order sent; slices of one DICOM series stand together, by position. A slice that "
         "cannot be judged has an `error` and does not take the answers of the others; where its status is 503, there was no "
-        "time for that slice: send it again.",
+        "time for that slice: send it again. Every file has an entry: one beyond the number of slices that are judged at a "
+        "time has an `error` of status 413 that says what to do.",
         "security": [{}, {"bearer": []}],
         "parameters": [images],
         "requestBody": {

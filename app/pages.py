@@ -73,7 +73,14 @@ def about() -> Page:
     """Model card and data card, from what the model says of itself."""
     served = served_model()
     model = served.predictor.metadata if served.predictor else None
-    page = render_template("about.html", model=model, digest=served.digest, no_model=served.reason, figures=FIGURES)
+    page = render_template(
+        "about.html",
+        model=model,
+        digest=served.digest,
+        warnings=served.warnings,
+        no_model=served.reason,
+        figures=FIGURES,
+    )
     return _page(page, 200 if model else 503)
 
 

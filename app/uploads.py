@@ -41,11 +41,13 @@ class Upload(NamedTuple):
         name: what the client called it; to be shown to that client and to nobody else.
         file: index of the uploaded file that it is or was in.
         content: its bytes, or why it has none.
+        after: files that follow it in the same zip.
     """
 
     name: str
     file: int
     content: bytes | HTTPException
+    after: int = 0
 
 
 def uploaded(at_most: int | None = None) -> list[tuple[str, bytes]]:
@@ -85,12 +87,12 @@ def unpacked(
     left = [int(config["MAX_UNPACKED_BYTES"])]
     for index, (name, content) in enumerate(files):
         if time.monotonic() > until:
-            yield Upload(_shown(name), index, too_slow())
+            yield Upload(shown_name(name), index, too_slow())
         # A zip may hide in the 128 bytes before a DICOM file's prefix; it is read as what it says it is for us.
         elif content.startswith(_ZIP) and not is_dicom(content):
-            yield from _entries(_shown(name), index, content, config, left, room, until)
+            yield from _entries(shown_name(name), index, content, config, left, room, until)
         else:
-            yield Upload(_shown(name), index, content)
+            yield Upload(shown_name(name), index, content)
 
 
 def too_slow() -> ServiceUnavailable:
@@ -115,16 +117,16 @@ def _entries(
     elif not members:
         yield Upload(name, index, UnprocessableEntity("The zip holds no file. Pack the slices again."))
     client = this_client()
-    for member in members if len(members) <= at_most else ():
+    for after, member in zip(range(len(members))[::-1], members, strict=True) if len(members) <= at_most else ():
         largest = int(config["MAX_CONTENT_LENGTH"])
         # What it says of itself is the most that zipfile gives.
         size = min(member.file_size, largest + 1)
         if time.monotonic() > until or not room.enter(client, size):
-            yield Upload(_shown(member.filename), index, too_slow())
+            yield Upload(shown_name(member.filename), index, too_slow(), after)
             continue
         # Held as long as the file is: until its last frame was judged.
         try:
-            yield Upload(_shown(member.filename), index, _content(archive, member, largest, left))
+            yield Upload(shown_name(member.filename), index, _content(archive, member, largest, left), after)
         finally:
             room.leave(client, size)
 
@@ -165,7 +167,7 @@ class _ShortReads(io.BytesIO):
         return super().read(size)
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
     """A name that can be written anywhere: no lone surrogates or control characters, and not endless."""
     # Python calls no space printable but the common one.
     spaced = "".join(" " if unicodedata.category(letter) == "Zs" else letter for letter in name[:_LONGEST_NAME])

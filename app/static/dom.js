@@ -51,8 +51,8 @@ export const ANSWERS = {
   error: "not read",
 };
 
-/** One of the keys of `ANSWERS`; late is what the server had no time for. */
-export const answerOf = (item) => (item.error ? (item.error.status === 503 ? "late" : "error") : item.answer);
+/** One of the keys of `ANSWERS`; late is what the server had no time for, or failed on: another time it may not. */
+export const answerOf = (item) => (item.error ? (item.error.status >= 500 ? "late" : "error") : item.answer);
 
 /** The model that answered, in words: its digest tells it from others of the same version and day. */
 export const modelOf = ({ model }) =>

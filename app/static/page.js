@@ -9,6 +9,7 @@ import { judged } from "./sending.js";
 const form = document.querySelector("form.upload");
 const headlines = JSON.parse(form.dataset.headlines);
 const TOKEN = "The operator guards the answers with a token. Enter the one that you were given.";
+const SILENCE = 10_000; // milliseconds that a screen reader hears nothing new while files are judged
 const limits = { api: form.dataset.api, maxBytes: Number(form.dataset.maxBytes), maxFiles: Number(form.dataset.maxFiles) };
 
 let items = []; // answers so far, in the order of the files
@@ -17,6 +18,7 @@ let rest = []; // those that are still to be sent
 let chosen = null; // the item that is shown in full
 let picked = false; // by the reader, who must not be led away from it
 let running = null; // AbortController of what is being sent
+let heard = 0; // when a screen reader was last told how far that is
 
 document.documentElement.classList.add("scripted");
 form.querySelector(".ways").hidden = false;
@@ -65,10 +67,11 @@ async function goOn() {
   find("progress").hidden = false;
   find("cancel").focus({ preventScroll: true });
   say(`Judging ${count(rest.length, "file")}.`);
+  heard = performance.now();
   try {
     for await (const part of judged(rest.slice(), limits, mine.signal, report)) {
       if (running !== mine) return;
-      rest = rest.slice(part.files.length);
+      rest = rest.filter((file) => !part.files.includes(file));
       take(part);
     }
     finish();
@@ -77,18 +80,25 @@ async function goOn() {
   }
 }
 
-function report({ doing, from, to, share }) {
+function report({ wait, doing, from, to, share }) {
   const total = rest.length + (from - 1);
-  find("doing").textContent = total === 1 ? `${doing} …` : `${doing} ${from === to ? from : `${from} to ${to}`} of ${total} …`;
-  find("progress").querySelector("progress").value = share;
+  const which = total === 1 ? "" : ` ${from === to ? from : `${from} to ${to}`} of ${total}`;
+  const words = wait ? `${wait.replaceAll("`", "")} …` : `${doing}${which} …`;
+  find("doing").textContent = words;
+  if (!wait) find("progress").querySelector("progress").value = share;
+  // That nothing happens is news; that something does is not, but for the length of the silence.
+  if ((wait && words !== find("said").textContent) || performance.now() - heard > SILENCE) {
+    say(words);
+    heard = performance.now();
+  }
 }
 
 function take({ files, items: answers, model }) {
-  // Sent again, a file brings answers for what the server had no time for; those given before stay as they are.
+  // Sent again, a file brings answers for what was not judged before; those given before stay as they are.
   const kept = items.filter((item) => answerOf(item) !== "late" || !files.includes(item.source));
   const same = (one, other) => one.source === other?.source && one.name === other?.name;
   const fresh = answers
-    .map((answer) => ({ series: null, position: null, ...answer, model, source: files[answer.file] }))
+    .map((answer) => ({ series: null, position: null, ...answer, model }))
     .filter((answer) => !kept.some((item) => same(item, answer)));
   items = [...kept, ...fresh].sort((one, other) => sent.indexOf(one.source) - sent.indexOf(other.source));
   items.forEach((item, index) => { item.index = index; });
@@ -112,9 +122,13 @@ function finish() {
   if (!picked) find(items.length > 1 ? "batch" : "results").scrollIntoView({ block: "nearest" });
   document.title = `${items.length > 1 ? count(items.length, "slice") : target.textContent} · Chest-CT slice classifier`;
   const late = items.filter((item) => answerOf(item) === "late");
-  if (!late.length) return;
+  const over = items.length > 1 ? items.filter((item) => item.error?.status === 413) : [];
+  if (!late.length && !over.length) return;
   rest = [...new Set(late.map((item) => item.source))];
-  complain("Not all slices were judged", late[0].error.detail, `Judge the other ${late.length} now`);
+  const reasons = [late[0]?.error.detail, over[0] && `${over[0].name}: ${over[0].error.detail}`];
+  if (over.length > 1) reasons.push(`The table below shows ${over.length - 1} more.`);
+  const again = late.length ? `Judge the other ${late.length} now` : "";
+  complain("Not all slices were judged", reasons.filter(Boolean).join(" "), again);
 }
 
 /** Whether the focus is where the page put it, or nowhere: then it may be moved. */

@@ -1,6 +1,6 @@
 // The table of all slices: sorted, filtered, and downloaded as CSV.
 
-import { ANSWERS, answerOf, chance, find, make, mark, modelOf, refill, signed } from "./dom.js";
+import { ANSWERS, answerOf, chance, count, find, make, mark, modelOf, refill, say, signed } from "./dom.js";
 
 const ORDER = Object.keys(ANSWERS);
 const sorting = { key: "", up: true };
@@ -9,7 +9,13 @@ let current = null; // the item that is chosen
 /** Wire the controls once. `items()` gives all items, `choose(item)` shows one. */
 export function wire(items, choose) {
   const redraw = () => draw(items(), choose);
-  find("tools").addEventListener("input", redraw);
+  find("tools").addEventListener("input", () => {
+    const before = find("none").hidden;
+    redraw();
+    const fit = find("table").tBodies[0].rows.length;
+    const words = `${fit} of ${count(items().length, "slice")} fit${fit === 1 ? "s" : ""} the filter.`;
+    if (find("none").hidden !== before) say(fit ? words : find("none").textContent);
+  });
   find("tools").addEventListener("submit", (event) => event.preventDefault());
   find("csv").addEventListener("click", () => download(csv(items())));
   for (const header of find("table").querySelectorAll("th")) {

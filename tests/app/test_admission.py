@@ -51,6 +51,14 @@ def test_with_the_token_the_api_answers(guarded, bright):
     )
 
 
+@pytest.mark.parametrize("token", ["à", "Å", "€"])
+def test_a_token_may_end_in_any_letter(predictor, bright, token):
+    """In UTF-8 some end in a byte that is a space in Latin-1."""
+    app = create_app(predictor, {"TOKEN": token})
+    header = f"Bearer {token}".encode().decode("latin-1")
+    assert send(app.test_client(), bright, Authorization=header).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/docs"])
 def test_the_token_guards_nothing_that_is_only_read(guarded, path):
     assert guarded.get(path).status_code == 200

@@ -24,6 +24,7 @@ from tests.support.dicom_files import (
     phantom_hounsfield,
     written,
 )
+from tests.support.slice_files import zipped
 
 URL = "/api/v1/predictions"
 
@@ -107,6 +108,13 @@ def test_pictures_come_only_when_asked_for(client, bright):
     for query in ("", "?images=false"):
         (item,) = client.post(URL + query, data=form(bright)).json["predictions"]
         assert "images" not in item
+
+
+@pytest.mark.parametrize("value", ["banana", "yes", "1", "True", ""])
+def test_whether_pictures_are_wanted_is_true_or_false_and_nothing_else(client, bright, value):
+    for query, data in ((f"?images={value}", {}), ("", {"images": value}), ("?images=true", {"images": value})):
+        response = client.post(URL + query, data={**form(bright), **data})
+        assert_problem(response, 400, "`images` must be `true` or `false`")
 
 
 def test_of_a_refused_slice_nothing_is_told_but_its_picture_and_its_distance(client, foreign):
@@ -210,11 +218,47 @@ def test_too_many_files_are_413(client):
     assert_problem(client.post(URL, data=form(*[b"x"] * 257)), 413, "257 files", "at most 256")
 
 
-def test_beyond_the_last_slice_one_entry_says_so_however_much_was_sent(predictor, bright):
+def test_beyond_the_last_slice_each_file_has_one_entry_that_says_what_to_do(predictor, bright):
     client = create_app(predictor, {"MAX_SLICES": 2}).test_client()
     items = client.post(URL, data=form(*[bright] * 6)).json["predictions"]
-    assert ["error" in item for item in items] == [False, False, True]
-    assert items[-1]["error"]["status"] == 413
+    assert [item["file"] for item in items] == [0, 1, 2, 3, 4, 5]
+    assert [item.get("error", {}).get("status") for item in items] == [None, None, 413, 413, 413, 413]
+    assert items[2]["error"]["detail"] == (
+        "At most 2 slices are judged at a time, and the files before this one hold as many. Send it again by itself."
+    )
+
+
+def test_of_a_zip_that_the_limit_cuts_the_first_slice_that_was_not_judged_says_how_many_were_not(predictor, bright):
+    client = create_app(predictor, {"MAX_SLICES": 5}).test_client()
+    pack = zipped({f"{index}.png": bright for index in range(3)})
+    items = client.post(URL, data=form(pack, pack, pack, bright, name="case.zip")).json["predictions"]
+    assert [(item["name"], item["file"], "error" in item) for item in items] == [
+        *((f"{index}.png", 0, False) for index in range(3)),
+        *((f"{index}.png", 1, False) for index in range(2)),
+        ("2.png", 1, True),
+        ("case.zip", 2, True),
+        ("case.zip", 3, True),
+    ]
+    assert items[5]["error"]["detail"] == (
+        "At most 5 slices are judged at a time: this one, the last of its file, was not. Send it by itself."
+    )
+    assert "by itself" in items[6]["error"]["detail"]
+    (*judged, rest) = client.post(URL, data=form(zipped({f"{index}.png": bright for index in range(9)}))).json[
+        "predictions"
+    ]
+    assert [item["name"] for item in judged] == [f"{index}.png" for index in range(5)]
+    assert (rest["name"], rest["error"]["status"]) == ("5.png", 413)
+    assert rest["error"]["detail"] == (
+        "At most 5 slices are judged at a time: the last 4 of this file, from this one on, were not. "
+        "Send them in a file of their own."
+    )
+
+
+def test_files_that_just_fill_the_limit_are_all_judged(predictor, bright):
+    client = create_app(predictor, {"MAX_SLICES": 4}).test_client()
+    pack = zipped({f"{index}.png": bright for index in range(2)})
+    items = client.post(URL, data=form(pack, pack)).json["predictions"]
+    assert ["error" in item for item in items] == [False] * 4
 
 
 def test_a_jpeg_with_thousands_of_scans_is_refused_before_it_is_decoded(client, bright):

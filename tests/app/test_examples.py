@@ -52,6 +52,7 @@ def test_the_example_in_python_says_why_its_only_file_was_not_judged(server, tmp
 
 
 def test_the_example_in_python_with_a_token(serve, served_project, tmp_path, dark):
-    with serve(served_project, LUNG_TUMOR_TOKEN="abc") as server:
-        out = run([sys.executable, "-c", example("python")], server, tmp_path, dark, LUNG_TUMOR_TOKEN="abc")
+    token = "s3cret-ü€à"
+    with serve(served_project, LUNG_TUMOR_TOKEN=token) as server:
+        out = run([sys.executable, "-c", example("python")], server, tmp_path, dark, LUNG_TUMOR_TOKEN=token)
     assert re.fullmatch(r"slice\.png no sign of adenocarcinoma \(\d\.\d %\)\n", out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -139,7 +140,7 @@ def test_the_form_says_what_it_takes_at_a_time_and_the_script_what_it_takes_a_fi
     limits = {"MAX_CONTENT_LENGTH": 2**21, "MAX_FILES": 7, "MAX_SLICES": 9}
     page = create_app(predictor, limits).test_client().get("/").text
     (shown,) = re.findall(r'<p class="fine" id="limits" data-scripted="([^"]*)">(.*?)</p>', page)
-    assert shown[0].startswith("At most 2 MiB and 9 slices a file.")
+    assert shown[0].startswith("Less than 2 MiB and at most 9 slices a file.")
     assert shown[1].startswith("At most 7 files, 2 MiB and 9 slices at a time.")
 
 
@@ -365,7 +366,8 @@ def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
         "Matthews correlation: one class was never predicted.",
         "normal 0.500 (0.000 to 1.000) 0.893 undefined 2",
         "30 slices in 28 independent groups",
-        "93.0 % (80.0 % to 100.0 %)",
+        "sensitivity 93.0 % (80.0 % to 100.0 %) 95.0 % 100.0 % 26",
+        "wrong when it answers 7.1 % (0.9 % to 22.6 %) 11.1 % 6.7 % 26",
         "0.081 before, 0.034 after",
         "natural pictures 23 of 24",
         "hits the mass in 97.0 % of 60 slices",
@@ -375,6 +377,45 @@ def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
     ):
         assert expected in shown
     assert "cross-validation" not in shown
+
+
+def test_what_stands_in_the_columns_and_brackets_is_explained_once_above_the_first_table(client):
+    key = "In brackets stand 95 % intervals over groups; “No anatomy” is a classifier that is given only numbers that know no"
+    whole = page_app(metrics=METRICS).test_client().get("/about").text
+    unpointed = page_app(metrics={**METRICS, "operating_point": None}).test_client().get("/about").text
+    twice = page_app(metrics={**METRICS, "cross_validation": METRICS["test"]}).test_client().get("/about").text
+    crossed = page_app(metrics={"cross_validation": METRICS["test"]}).test_client().get("/about").text
+    for text in (whole, unpointed, twice, crossed):
+        before, after = text.split("<table>", 1)
+        assert key in Page(before).text
+        assert "In brackets" not in after
+    assert key not in words(client.get("/about"))
+
+
+def test_no_two_tables_are_called_alike_and_the_first_column_holds_figures():
+    text = page_app(metrics=METRICS).test_client().get("/about").text
+    headings = [Page(found).text for found in re.findall(r"<h[2-4]>.*?</h[2-4]>|<caption>.*?</caption>", text)]
+    assert len(headings) == len(set(headings))
+    assert re.findall(r'<thead><tr><th scope="col">(.*?)</th>', text) == ["Figure", "Figure", "Class"]
+
+
+def test_the_page_about_the_model_names_all_that_the_banner_warns_of(predictor):
+    app = page_app(warnings=("few groups",))
+    served = app.extensions[EXTENSION].current()
+    app.extensions[EXTENSION] = Champion(replace(served, cautions=("sums may overflow",)))
+    for path in ("/", "/about"):
+        shown = words(app.test_client().get(path))
+        assert shown.index("sums may overflow") < shown.index("few groups")
+    assert "Nothing that" not in shown
+    assert "Nothing that" in words(page_app().test_client().get("/about"))
+
+
+@pytest.mark.parametrize(
+    ("count", "summary"), [(2, "1 more reason not to believe it"), (4, "3 more reasons not to believe it")]
+)
+def test_the_banner_counts_its_reasons(count, summary):
+    text = page_app(warnings=tuple(f"reason {number}" for number in range(count))).test_client().get("/").text
+    assert f"<summary>{summary}</summary>" in text
 
 
 # What holds everywhere

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +11,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from app import create_app
 from app.model import EXTENSION
+from app.slices import slices_of
 from tests.app.test_hostile import body_of, post
 from tests.app.test_uploads import send
 from tests.support.dicom_files import dataset_of, phantom_hounsfield, written
@@ -39,6 +41,18 @@ def test_what_all_requests_hold_unpacked_is_bounded_and_given_back(predictor, br
     room.leave("another", 3 * size + 1)
     assert statuses() == [None, None, 413]
     assert room.taken == 0
+
+
+def test_what_the_limit_cuts_off_holds_no_room_while_the_rest_is_named(predictor, bright):
+    app = create_app(predictor, {"MAX_SLICES": 1})
+    resources = app.extensions[EXTENSION].current().resources
+    pack = zipped({"a.png": bright, "b.png": bright})
+    with app.test_request_context():
+        parts = slices_of([("one.zip", pack), ("two.zip", pack)], resources, math.inf)
+        assert next(parts).name == "a.png"
+        assert resources.unpacked.taken == 1
+        assert [(part.name, part.file) for part in (next(parts), next(parts))] == [("b.png", 0), ("two.zip", 1)]
+        assert resources.unpacked.taken == 0
 
 
 def test_a_model_that_breaks_gives_back_the_room_for_what_was_unpacked(predictor, bright, monkeypatch):

@@ -280,7 +280,8 @@ def test_frames_beyond_the_limit_are_to_be_sent_separately(predictor, bright):
     contents = [bright, bright, written(dataset)]
     items = client.post(URL, data={"file": [(io.BytesIO(content), "x") for content in contents]}).json["predictions"]
     assert ["error" in item for item in items] == [False] * 4 + [True]
-    assert items[4]["error"]["detail"] == "More than 4 slices were sent. Send the rest separately."
+    assert items[4]["name"] == "x (frame 3)"
+    assert "this one, the last of its file, was not. Send it by itself." in items[4]["error"]["detail"]
 
 
 def test_slices_of_one_series_share_a_key_in_every_answer_and_those_of_two_do_not(client, bright):

@@ -77,7 +77,7 @@ def keep(page: Page, artifacts: Path, state: str) -> None:
             page.set_viewport_size({"width": width, "height": 900})
             assert_fits(page, f"{state} at {width}")
             page.screenshot(path=artifacts / f"page-{state}-{width}-{theme}.png", full_page=True)
-        inspect(page, f"{state}, {theme}")
+            inspect(page, f"{state} at {width}, {theme}")
     page.emulate_media(color_scheme="light")
 
 

@@ -62,20 +62,29 @@ _TEST = {
     "groups": 28,
     "groups_by_class": {"normal": 2, "adenocarcinoma": 26},
 }
+_AT_THE_POINT = {
+    "sensitivity": (0.93, 0.8, 1.0, 28, 26, 0.95, 1.0),
+    "specificity": (0.5, 0.012, 0.988, 2, 2, 0.0, 0.0),
+    "referred": (0.067, 0.0, 0.179, 30, 28, 0.1, 0.0),
+    "error_when_answered": (0.071, 0.009, 0.226, 28, 26, 0.111, 0.067),
+}
+"""Value, interval, slices and groups of the network; value without anatomy, and of the most frequent class."""
+
 METRICS = carried_figures(
     measured={"test": _TEST, "cross_validation": None},
     operating_point={
         "test": {
-            "sensitivity": {
-                "value": 0.93,
-                "interval": {"low": 0.8, "high": 1.0, "reason": ""},
-                "slices": 28,
-                "groups": 26,
+            name: {
+                "value": value,
+                "interval": {"low": low, "high": high, "reason": ""},
+                "slices": slices,
+                "groups": groups,
             }
+            for name, (value, low, high, slices, groups, *_) in _AT_THE_POINT.items()
         },
         "beside": {
-            "trivial": {"sensitivity": {"value": 0.95}},
-            "majority": {"sensitivity": {"value": 1.0}},
+            "trivial": {name: {"value": figures[-2]} for name, figures in _AT_THE_POINT.items()},
+            "majority": {name: {"value": figures[-1]} for name, figures in _AT_THE_POINT.items()},
             "trivial_reason": "",
             "majority_class": "adenocarcinoma",
         },

@@ -41,7 +41,11 @@ def test_a_batch_has_a_table_that_sorts_and_filters(page, artifacts):
     page.get_by_label("File name holds").fill("UNCER")
     expect(names).to_have_text(["uncertain.png"])
     page.get_by_label("File name holds").fill("nothing like it")
-    expect(page.get_by_text("No slice fits the filter.")).to_be_visible()
+    expect(page.locator("#none")).to_have_text("No slice fits the filter.")
+    expect(page.locator("#none")).to_be_visible()
+    expect(page.locator("#said")).to_have_text("No slice fits the filter.")
+    page.get_by_label("File name holds").fill("c")
+    expect(page.locator("#said")).to_have_text("4 of 5 slices fit the filter.")
 
 
 def test_a_row_and_a_thumbnail_show_their_slice(page):

@@ -110,9 +110,30 @@ def test_three_classes_with_long_names_fit(context, site_of_three, artifacts):
     page.goto(f"{site_of_three}/about")
     expect(page.get_by_role("heading", name="Data card")).to_be_visible()
     keep(page, artifacts, "about")
+    for width, columns in ((390, 2), (768, 9)):
+        page.set_viewport_size({"width": width, "height": 900})
+        for table in page.locator("table").all():
+            assert beyond_the_edge(table, columns) == [], width
     page.get_by_role("link", name="API", exact=True).click()
     expect(page.get_by_role("heading", level=1)).to_have_text("The API")
     keep(page, artifacts, "api")
+
+
+def beyond_the_edge(table, columns: int) -> list[str]:
+    """Texts of the first so many columns of a table that are not seen whole before it is scrolled sideways."""
+    return table.evaluate(
+        """(table, columns) => {
+            const edge = table.closest(".scroll").getBoundingClientRect().right + 0.5;
+            const cells = [...table.rows].flatMap((row) => [...row.cells].slice(0, columns));
+            const isCut = (cell) => {
+                const text = document.createRange();
+                text.selectNodeContents(cell);
+                return [...text.getClientRects()].some((box) => box.right > edge);
+            };
+            return cells.filter(isCut).map((cell) => cell.innerText);
+        }""",
+        columns,
+    )
 
 
 def test_without_a_model_the_page_says_how_to_train_one(context, project, artifacts):
