@@ -20,7 +20,7 @@ from lung_tumor.imaging import SYNTHETIC_NOTE, decode, prepare
 from lung_tumor.predictor import Predictor
 from lung_tumor.wording import chance
 from tests.support.html_pages import Page
-from tests.support.page_model import GREYS, METRICS, chest, page_app, page_model, series
+from tests.support.page_model import GREYS, METRICS, RULE, chest, page_app, page_model, series
 
 STATIC = Path(samples.__file__).parent / "static"
 
@@ -364,19 +364,38 @@ def test_the_cards_set_figures_beside_their_intervals_and_the_baselines():
         "ROC AUC 0.929 0.964 0.500",
         "Matthews correlation undefined 0.100 undefined",
         "Matthews correlation: one class was never predicted.",
-        "normal 0.500 (0.000 to 1.000) 0.893 undefined 2",
+        "No interval for ROC AUC: one class alone.",
+        "normal 0.500 (0.000 to 1.000) 0.893 undefined 2, 2 no anatomy 0.500 0.893 undefined majority class 0.500",
         "30 slices in 28 independent groups",
         "sensitivity 93.0 % (80.0 % to 100.0 %) 95.0 % 100.0 % 26",
         "wrong when it answers 7.1 % (0.9 % to 22.6 %) 11.1 % 6.7 % 26",
         "0.081 before, 0.034 after",
         "natural pictures 23 of 24",
         "hits the mass in 97.0 % of 60 slices",
+        "hiding the strongest evidence of 16 slices lowers the log-odds of suspicion by 0.31, hiding as much at random by 0.04",
+        "Evidence maps show what moved the model",
+        "96.0 % of held-out slices, and all slices of 94.7 % (85.4 % to 98.9 %) of their 57 groups",
         "It is not worse than the champion.",
         "float32: faster",
         "few groups",
     ):
         assert expected in shown
     assert "cross-validation" not in shown
+
+
+def test_maps_that_do_not_show_what_the_model_relies_on_are_not_said_to():
+    deletion = {"evidence": -0.08, "random": -0.37, "slices": 16}
+    metrics = {**METRICS, "evidence": {"kind": "exact", "phantom": None, "deletion": deletion}}
+    shown = words(page_app(metrics=metrics).test_client().get("/about"))
+    assert "by -0.08, hiding as much at random by -0.37: these maps do not show what the model relies on" in shown
+    assert "Evidence maps show what moved the model" not in shown
+
+
+def test_of_the_training_slices_those_are_said_to_be_accepted_that_the_whole_rule_accepts():
+    rule = replace(RULE, learnt=150, accepted=138)
+    shown = words(page_app(novelty=rule).test_client().get("/about"))
+    assert "accepts 92.0 % of 150 training slices judged without their own group" in shown
+    assert "its distance alone accepts 97.0 % of training slices" in words(page_app().test_client().get("/about"))
 
 
 def test_what_stands_in_the_columns_and_brackets_is_explained_once_above_the_first_table(client):

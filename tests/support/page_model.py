@@ -44,7 +44,7 @@ _FIGURES = {
     "roc_auc": 0.929,
     "mcc": None,
     "macro": {"recall": 0.7},
-    "per_class": {"normal": {"recall": 0.5, "specificity": 0.893, "precision": None, "slices": 2}},
+    "per_class": {"normal": {"recall": 0.5, "specificity": 0.893, "precision": None, "f1": None, "slices": 2}},
     "confusion_matrix": [[25, 3], [1, 1]],
     "intervals": {
         "accuracy": {"low": 0.71, "high": 0.96, "draws": 1000, "undefined": 0, "reason": ""},
@@ -70,6 +70,7 @@ _AT_THE_POINT = {
 }
 """Value, interval, slices and groups of the network; value without anatomy, and of the most frequent class."""
 
+DELETION = {"evidence": 0.31, "random": 0.04, "slices": 16}
 METRICS = carried_figures(
     measured={"test": _TEST, "cross_validation": None},
     operating_point={
@@ -97,9 +98,14 @@ METRICS = carried_figures(
     novelty={
         "accepted_test": 0.97,
         "accepted_held_out": 0.96,
+        "held_out_groups": {
+            "groups": 57,
+            "value": 54 / 57,
+            "interval": {"low": 0.854, "high": 0.989, "reason": "exact"},
+        },
         "foreign": {"natural_pictures": {"pictures": 24, "refused": 23}},
     },
-    evidence={"kind": "exact", "phantom": {"pointing": 0.97, "slices": 60}, "deletion": None},
+    evidence={"kind": "exact", "phantom": {"pointing": 0.97, "slices": 60}, "deletion": DELETION},
     promotion={"promoted": True, "first": False, "sentence": "It is not worse than the champion."},
 )
 """Made-up figures in the shape in which they travel, some of them undefined."""
