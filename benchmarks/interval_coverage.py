@@ -237,7 +237,7 @@ def as_markdown(result: dict[str, Any]) -> str:
             "",
             "## One slice a patient, near a target",
             "",
-            "A share of slices of one class, each a patient of its own, has an exact interval (Clopper and Pearson 1934).",
+            "A share of slices that are each a patient of its own has an exact interval (Clopper and Pearson 1934).",
             "",
             "| patients | true sensitivity | exact interval, as given | drawing patients |",
             "| --- | --- | --- | --- |",

@@ -207,7 +207,6 @@ def test_a_share_of_all_or_nothing_has_clopper_and_pearson_s_interval_over_group
 
 
 def test_any_other_share_has_no_exact_interval() -> None:
-    assert exact_share(np.array([True, False]), ["a", "b"], ["x", "y"]) is None
     assert exact_share(np.array([True, False, True]), ["a", "b", "b"], ["x", "x", "x"]) is None
     assert exact_share(np.array([], dtype=bool), [], []) is None
 

@@ -206,9 +206,10 @@ def fewest_groups(groups: Sequence[str], strata: Sequence[str], *, mean: bool = 
 def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequence[str]) -> Interval | None:
     """The 95 % interval of a share that has an exact one; None of another share.
 
-    It has one in two cases. *Every group is one slice, of one class*: then groups are independent trials, and no drawing is
-    needed (Clopper and Pearson 1934); near 0 and 1, where target sensitivities lie, drawing would hold the truth in 86 to 90 %
-    of studies of 60 groups. *All slices or none have it*, where resamples would all agree: if each group of one class has it
+    It has one in two cases. *Every group is one slice*: then groups are independent trials, and no drawing is needed (Clopper
+    and Pearson 1934); of several classes with chances of their own their number spreads less than of one (Hoeffding 1956), so
+    that the interval is wide rather than narrow. Near 0 and 1, where target sensitivities lie, drawing would hold the truth in
+    54 to 90 % of studies (``benchmarks/interval_coverage.py``). *All slices or none have it*, where resamples would all agree: if each group of one class has it
     with a chance q, all of k have it with a chance q**k, so that q is at least 0.025 ** (1 / k). Of classes with k groups and
     the part w of the slices each, the share is at least 0.025 ** max(w / k) (Jensen's inequality): few groups with many slices
     count most.
@@ -222,8 +223,7 @@ def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequ
         return None
     _, _, sizes, stratum_of = _members(groups, strata)
     if hits.any() != hits.all():
-        trials = sizes.max() == 1 and stratum_of.max() == 0
-        return share_of_groups(int(hits.sum()), len(sizes)) if trials else None
+        return share_of_groups(int(hits.sum()), len(sizes)) if sizes.max() == 1 else None
     # A group of several classes is one observation, not one of each: it makes a class of its own, as in the resamples.
     heaviest = (np.bincount(stratum_of, weights=sizes) / np.bincount(stratum_of)).max() / len(hits)
     end = float(((1.0 - LEVEL) / 2.0) ** heaviest)

@@ -181,7 +181,7 @@ def _metrics(metrics: Mapping[str, Any]) -> tuple[Part, ...]:
             "In brackets 95 % intervals, from a bootstrap over groups, not files (expanded percentiles, Hesterberg 2015): "
             "copies of a picture are no new evidence. With 14 groups in a class and more they hold the truth about as often "
             f"as they say, with {FEWEST_GROUPS} in 87 to 96 % of simulated studies; of fewer there is none but of a mean over "
-            "slices on which that class hardly tells. A share of slices of one class, each a group of its own, and a share of "
+            "slices on which that class hardly tells. A share of slices that are each a group of its own, and a share of "
             "exactly 0 or 1 have exact ones (Clopper and Pearson 1934). Expected "
             "calibration error is the mean distance between confidence and share right."
         ),
