@@ -209,10 +209,10 @@ def exact_share(hits: npt.NDArray[np.bool_], groups: Sequence[str], strata: Sequ
     It has one in two cases. *Every group is one slice*: then groups are independent trials, and no drawing is needed (Clopper
     and Pearson 1934); of several classes with chances of their own their number spreads less than of one (Hoeffding 1956), so
     that the interval is wide rather than narrow. Near 0 and 1, where target sensitivities lie, drawing would hold the truth in
-    54 to 90 % of studies (``benchmarks/interval_coverage.py``). *All slices or none have it*, where resamples would all agree: if each group of one class has it
-    with a chance q, all of k have it with a chance q**k, so that q is at least 0.025 ** (1 / k). Of classes with k groups and
-    the part w of the slices each, the share is at least 0.025 ** max(w / k) (Jensen's inequality): few groups with many slices
-    count most.
+    54 to 95 % of studies (``benchmarks/interval_coverage.py``). *All slices or none have it*, where resamples would all agree:
+    if each group of one class has it with a chance q, all of k have it with a chance q**k, so that q is at least
+    0.025 ** (1 / k). Of classes with k groups and the part w of the slices each, the share is at least 0.025 ** max(w / k)
+    (Jensen's inequality): few groups with many slices count most.
 
     Args:
         hits: (n,) whether each slice has it.
