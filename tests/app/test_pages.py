@@ -15,6 +15,7 @@ from PIL import Image
 
 from app import create_app, pages, samples
 from app.model import EXTENSION, Champion, Resources, ServedModel
+from app.security import HEADERS
 from lung_tumor.answers import decide
 from lung_tumor.imaging import SYNTHETIC_NOTE, decode, prepare
 from lung_tumor.predictor import Predictor
@@ -454,7 +455,9 @@ def test_every_answer_carries_the_security_headers(client):
     for response in (*everything(client), client.get("/healthz")):
         policy = response.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'")
+        assert "frame-ancestors 'none'" in policy
         assert "unsafe" not in policy
+        assert {name: response.headers[name] for name in HEADERS} == HEADERS
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert response.headers["Cache-Control"] == "no-store"
