@@ -346,7 +346,8 @@ def test_fine_tuning_that_ctrl_c_stops_goes_on_in_the_next_run(tmp_path: Path) -
         (folder / "data" / name).unlink()
     checkpoint = folder / "data/01_raw/fine_tuning.npz"
     run = subprocess.Popen(
-        ["kedro", "run", "--pipeline=training"],
+        # What runs in the background of a script, as a build does, has SIGINT ignored, and so would this.
+        ["env", "--default-signal=INT", "kedro", "run", "--pipeline=training"],
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
