@@ -149,21 +149,6 @@ def test_a_new_model_file_takes_over_under_load_without_an_error(serve, tmp_path
     assert set(answers) == {(200, "0.1.0"), (200, "2")}
 
 
-def test_sigterm_finishes_what_is_in_flight(serve, served_project, bright):
-    body = HEAD + bright + TAIL
-    with serve(served_project) as server:
-        with socket.create_connection((server.host, server.port), timeout=20) as connection:
-            connection.sendall(b"POST " + URL.encode() + b" HTTP/1.1\r\nHost: x\r\n")
-            connection.sendall(b"Content-Type: multipart/form-data; boundary=x\r\n")
-            connection.sendall(f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:200])
-            time.sleep(0.3)
-            server.process.send_signal(signal.SIGTERM)
-            time.sleep(0.3)
-            connection.sendall(body[200:])
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
-        assert server.process.wait(30) == 0
-
-
 def test_nobody_waits_for_idle_connections_when_it_ends(serve, served_project):
     """One that was answered and kept, one that never said a word; gunicorn itself would wait a minute for either here."""
     with serve(served_project, GUNICORN_CMD_ARGS="--keep-alive 60") as server:
@@ -176,7 +161,7 @@ def test_nobody_waits_for_idle_connections_when_it_ends(serve, served_project):
             assert server.process.wait(30) == 0
 
 
-def test_who_comes_while_it_ends_is_refused_at_once_and_who_waited_is_answered(serve, served_project, bright):
+def test_sigterm_finishes_what_is_in_flight_and_refuses_at_once_who_comes(serve, served_project, bright):
     body = HEAD + bright + TAIL
     with serve(served_project) as server:
         with socket.create_connection((server.host, server.port), timeout=20) as connection:
