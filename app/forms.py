@@ -1,35 +1,26 @@
 """Reading the form of a request: in memory, and bounded in all that a client may make long.
 
 Werkzeug bounds the bytes of a body. A few megabytes of fields, or of lines in the heads of its parts, become as many gigabytes
-of small objects and half a minute of work.
+of small objects and half a minute of work. Its search for the end of a part goes byte by byte, too; multipart's does not.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from functools import partial
-from itertools import chain
 from typing import IO
 
 from flask import Request
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 from werkzeug.datastructures import FileStorage, MultiDict
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser
-from werkzeug.sansio.multipart import (
-    BLANK_LINE_RE,
-    Data,
-    Epilogue,
-    Event,
-    Field,
-    File,
-    MultipartDecoder,
-    NeedData,
-    State,
-)
+from werkzeug.http import parse_options_header
+
+from app.uploads import FIELD
 
 LONGEST_HEAD = 4096
-"""Bytes of the head of one part: its name, the file's name and its type."""
+"""Bytes of a line in the head of one part: its name, the file's name and its type."""
 
 LONGEST_FIELDS = 16_384
 """Bytes of a body that holds fields and no file, as the page's samples send it."""
@@ -40,19 +31,8 @@ Parsed = tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]
 """What is left of the body, its fields and its files."""
 
 
-class _Decoder(MultipartDecoder):
-    """Refuses a part whose head is longer than any client writes, before it is taken apart."""
-
-    def next_event(self) -> Event:
-        """What comes next of what was received."""
-        is_long = self.state is State.PART and len(self.buffer) > LONGEST_HEAD
-        if is_long and not BLANK_LINE_RE.search(self.buffer, 0, LONGEST_HEAD):
-            raise RequestEntityTooLarge("The head of a part of the form is too long. Give the file a shorter name.")
-        return super().next_event()
-
-
 class _Parser(FormDataParser):
-    """Werkzeug's, with files in memory, where it would write those above 500 kB to a temporary one, and with more bounds."""
+    """Werkzeug's with another decoder, and with files in memory, where it would write those above 500 kB to the disk."""
 
     def _parse_multipart(
         self,
@@ -61,28 +41,33 @@ class _Parser(FormDataParser):
         content_length: int | None,  # noqa: ARG002
         options: Mapping[str, str],
     ) -> Parsed:
-        boundary = options.get("boundary", "").encode("ascii")
-        if not boundary:
-            raise ValueError("no boundary")
-        decoder = _Decoder(boundary, self.max_form_memory_size, max_parts=self.max_form_parts)
         fields: list[tuple[str, str]] = []
         files: list[tuple[str, FileStorage]] = []
         content, filename, name = io.BytesIO(), None, ""
-        for block in chain(iter(partial(stream.read, _BLOCK), b""), (None,)):
-            decoder.receive_data(block)
-            while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
-                if isinstance(event, Field | File):
-                    content, name = io.BytesIO(), event.name
-                    filename = event.filename if isinstance(event, File) else None
-                elif isinstance(event, Data):
-                    content.write(event.data)
+        try:
+            decoder = PushMultipartParser(options.get("boundary", ""), max_header_size=LONGEST_HEAD)
+            for event in decoder.parse_blocking(stream.read, _BLOCK):
+                if isinstance(event, MultipartSegment):
+                    if len(fields) + len(files) == self.max_form_parts:
+                        raise RequestEntityTooLarge
+                    # Werkzeug's reading of it knows `filename*`, as old clients write a name that is not ASCII.
+                    described = parse_options_header(event["Content-Disposition"])[1]
+                    content, name, filename = io.BytesIO(), described.get("name", ""), described.get("filename")
+                elif event is not None:
+                    content.write(event)
                     if filename is None and content.tell() > LONGEST_FIELDS:
                         raise RequestEntityTooLarge("A field of the form is too long. Send a slice as a file.")
-                    if not event.more_data and filename is None:
-                        fields.append((name, content.getvalue().decode("utf-8", "replace")))
-                    elif not event.more_data:
-                        # Made of bytes and not written to, it hands out those very bytes when it is read, and no copy.
-                        files.append((name, FileStorage(io.BytesIO(content.getvalue()), filename, name)))
+                elif filename is None:
+                    fields.append((name, content.getvalue().decode("utf-8", "replace")))
+                else:
+                    # Made of bytes and not written to, it hands out those very bytes when it is read, and no copy.
+                    files.append((name, FileStorage(io.BytesIO(content.getvalue()), filename, name)))
+        except ParserLimitReached:
+            message = "The head of a part of the form is too long. Give the file a shorter name."
+            raise RequestEntityTooLarge(message) from None
+        except MultipartError:
+            message = "The form cannot be read: it was cut short, or is not as RFC 7578 says."
+            raise BadRequest(f"{message} Send multipart/form-data with the slice in the field `{FIELD}`.") from None
         return stream, self.cls(fields), self.cls(files)
 
     def _parse_urlencoded(

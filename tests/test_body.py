@@ -155,7 +155,7 @@ def blobs(seed: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_opening_by_rectangles_is_opening_by_the_disc_that_they_make(seed: int) -> None:
+def test_opening_by_runs_is_opening_by_the_disc_that_they_make(seed: int) -> None:
     mask = blobs(seed)
     for side in (7, 17):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -173,7 +173,7 @@ def test_the_largest_region_is_that_of_opencvs_statistics(seed: int) -> None:
     found = _largest(mask)
     assert found is not None
     np.testing.assert_array_equal(found.mask, labels == number)
-    assert found.box == ((top, top + height), (left, left + width))
+    assert tuple(found.box) == (left, top, width, height)
 
 
 def test_nothing_has_no_largest_region() -> None:

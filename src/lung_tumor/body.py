@@ -5,8 +5,9 @@ Everything is measured on a small copy: an outline needs no more precision, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 import cv2
@@ -105,7 +106,10 @@ def _without_frame(pixels: Pixels) -> tuple[int, int, int, int]:
     # Twice: a frame's sides are of one grey value only between its top and its bottom, and the other way round.
     for _ in range(2):
         before = (top, bottom, left, right)
-        rows = np.flatnonzero(np.ptp(pixels[top:bottom, left:right], axis=1) > _FRAME_RANGE)
+        part = pixels[top:bottom, left:right]
+        # Along rows OpenCV is four times as fast as NumPy, along columns NumPy seven times as fast as OpenCV.
+        ranges = cv2.subtract(cv2.reduce(part, 1, cv2.REDUCE_MAX), cv2.reduce(part, 1, cv2.REDUCE_MIN))
+        rows = np.flatnonzero(ranges > _FRAME_RANGE)
         if rows.size == 0:
             return 0, pixels.shape[0], 0, pixels.shape[1]
         top, bottom = top + int(rows[0]), top + int(rows[-1]) + 1
@@ -134,11 +138,11 @@ def _above_air(small: Pixels) -> tuple[Pixels, Pixels] | None:
     core = _solid(bright)
     if core is None:
         return None
-    holes = small[(core == 1) & (bright == 0)]
-    if holes.size < _HOLES * core.sum():
+    holes = core & (1 - bright)
+    if cv2.countNonZero(holes) < _HOLES * cv2.countNonZero(core):
         return bright, core
-    lungs = float(np.median(holes))
-    bright = np.asarray(small > lungs + 0.35 * (otsu - lungs), dtype=np.uint8)
+    lungs = _quantile(_histogram(small, holes), 0.5)
+    bright = _brighter(small, lungs + 0.35 * (otsu - lungs))
     core = _solid(bright)
     return None if core is None else (bright, core)
 
@@ -149,72 +153,120 @@ def _above_black(small: Pixels) -> tuple[Pixels, Pixels] | None:
     Otsu's threshold would then part muscle from fat, or bone from muscle. Black must be found within the body too: around
     the field of view it says nothing.
     """
-    low, high = _quantile(small, 0.005), _quantile(small, 0.99)
-    bright = np.asarray(small > low + max(8.0, 0.05 * (high - low)), dtype=np.uint8)
-    if 1.0 - bright.mean() < 0.25:
+    counts = _histogram(small)
+    low, high = _quantile(counts, 0.005), _quantile(counts, 0.99)
+    bright = _brighter(small, low + max(8.0, 0.05 * (high - low)))
+    if 1.0 - cv2.countNonZero(bright) / bright.size < 0.25:
         return None
     core = _solid(bright)
-    if core is None or (core > bright).sum() < _HOLES * core.sum():
+    if core is None or np.count_nonzero(core > bright) < _HOLES * cv2.countNonZero(core):
         return None
     return bright, core
 
 
-def _quantile(pixels: Pixels, share: float) -> float:
+def _brighter(pixels: Pixels, grey: float) -> Pixels:
+    """1 where a pixel is brighter, else 0."""
+    return np.asarray(cv2.threshold(pixels, grey, 1, cv2.THRESH_BINARY)[1], dtype=np.uint8)
+
+
+def _histogram(pixels: Pixels, mask: Pixels | None = None) -> npt.NDArray[np.float32]:
+    """How many pixels are of each grey value, of all or of those that a mask marks."""
+    return np.asarray(cv2.calcHist([pixels], [0], mask, [256], [0, 256]), dtype=np.float32).ravel()
+
+
+def _quantile(counts: npt.NDArray[np.float32], share: float) -> float:
     """As NumPy's, from a histogram: several times faster on grey values."""
-    cumulative = np.cumsum(cv2.calcHist([pixels], [0], None, [256], [0, 256]))
-    rank = share * (pixels.size - 1)
+    cumulative = np.cumsum(counts)
+    rank = share * (float(cumulative[-1]) - 1.0)
     below, above = np.searchsorted(cumulative, (int(rank), int(rank) + 1), side="right")
     return float(below + (above - below) * (rank % 1.0))
 
 
 def _solid(bright: Pixels) -> Pixels | None:
     """The largest region, filled, without what is thin or hangs on it; 0 or 1, None where there is none."""
-    found = _largest(_opened(bright, _STRANDS))
+    solid = np.zeros_like(bright)
+    part = solid[_around(cv2.boundingRect(bright))]
+    found = _largest(_opened(bright[_around(cv2.boundingRect(bright))], _STRANDS))
     if found is None:
         return None
-    # What follows touches only the region and what it encloses. One pixel around tells an edge of it from one of the picture.
-    (top, bottom), (left, right) = ((max(0, low - 1), high + 1) for low, high in found.box)
-    filled = _filled(np.ascontiguousarray(found.mask[top:bottom, left:right]))
+    # What follows touches only the region and what it encloses.
+    around = _around(found.box)
+    filled = _filled(np.ascontiguousarray(found.mask[around]))
     trimmed = _largest(_opened(filled, _SLABS))
-    solid = np.zeros_like(bright)
-    solid[top:bottom, left:right] = filled if trimmed is None else trimmed.mask
+    part[around] = filled if trimmed is None else trimmed.mask
     return solid
 
 
+def _around(box: Sequence[int]) -> tuple[slice, slice]:
+    """A box of (column, row, width, height) and a pixel around, which tells an edge of it from one of the picture."""
+    left, top, width, height = box
+    return slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
+
+
 def _opened(mask: Pixels, side: int) -> Pixels:
+    """Without what OpenCV's disc of so many pixels across does not fit into."""
     # Beyond the picture the body goes on: without a replicated border the opening would round off a tight crop.
-    padded = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE)
-    eroded = reduce(cv2.bitwise_and, (cv2.erode(padded, part) for part in _disc(side)))
-    opened = reduce(cv2.bitwise_or, (cv2.dilate(eroded, part) for part in _disc(side)))
+    padded = np.asarray(cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE), dtype=np.uint8)
+    opened = _swept(_swept(padded, side, np.bitwise_and), side, np.bitwise_or)
     return np.ascontiguousarray(opened[side:-side, side:-side])
 
 
-@cache
-def _disc(side: int) -> tuple[Pixels, ...]:
-    """OpenCV's disc as the rectangles that it is the union of: with these OpenCV is twice as fast, and the result is the same.
+def _swept(mask: Pixels, side: int, combine: np.ufunc) -> Pixels:
+    """Each pixel combined with all that the disc around it covers: ``and`` erodes, ``or`` dilates.
 
-    What an element erodes is what all of its parts erode, what it dilates what any of them does.
+    The disc is a stack of runs; those of all lengths take few operations, each on the whole picture as one row, which is twice
+    as fast as OpenCV. Pixels nearer to the edge than the disc's radius come out wrong.
     """
-    widths = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).sum(axis=1)
-    return tuple(np.ones((int((widths >= width).sum()), int(width)), dtype=np.uint8) for width in np.unique(widths))
+    flat, row = mask.ravel(), mask.shape[1]
+    disc = _disc(side)
+    run, length, runs = flat, 1, {}
+    for width in sorted(set(disc)):
+        while length < width:
+            step = min(length, width - length)
+            run, length = combine(run[:-step], run[step:]), length + step
+        runs[width] = run
+    swept = flat.copy()
+    margin = side // 2 * (row + 1)
+    inner = swept[margin:-margin]
+    for below, width in enumerate(disc, -(side // 2)):
+        start = margin + below * row - width // 2
+        combine(inner, runs[width][start : start + inner.size], out=inner)
+    return swept.reshape(mask.shape)
+
+
+@cache
+def _disc(side: int) -> tuple[int, ...]:
+    """Lengths of the rows of OpenCV's disc."""
+    return tuple(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)).sum(axis=1).tolist())
+
+
+_UNSEEN, _LARGEST = 255, 1
+"""While the largest region is sought: what is yet to be looked at, and the largest so far."""
 
 
 class _Region(NamedTuple):
     mask: Pixels
-    box: tuple[tuple[int, int], tuple[int, int]]
+    box: Sequence[int]
 
 
 def _largest(mask: Pixels) -> _Region | None:
-    """The largest region of ones, and its first row and the one after the last, and columns; None where there is none."""
-    # Without OpenCV's own statistics, which take five times as long as the regions: sizes come from a histogram of the labels.
-    # 16 bits are enough: of the small copy's pixels at most every second is a region of its own.
-    count, labels = cv2.connectedComponents(mask, connectivity=4, ltype=cv2.CV_16U)
-    if count < 2:
+    """The largest region of ones, and its (column, row, width, height); None where there is none."""
+    # Filled one by one until what is left cannot be larger, nearly always after the first: labelling all of them takes OpenCV
+    # five times as long.
+    unseen = mask * np.uint8(_UNSEEN)
+    left, largest, seed = cv2.countNonZero(mask), 0, None
+    box: Sequence[int] = ()
+    while left > largest:
+        smaller = cv2.minMaxLoc(unseen)[3]
+        size, _, _, around = cv2.floodFill(unseen, None, smaller, _LARGEST, flags=4)
+        left -= size
+        if size > largest:
+            largest, box, seed, smaller = size, around, smaller, seed
+        if smaller is not None:
+            cv2.floodFill(unseen, None, smaller, 0, flags=4)
+    if seed is None:
         return None
-    sizes = cv2.calcHist([labels], [0], None, [count], [0, count]).ravel()
-    region = np.asarray(labels == 1 + int(np.argmax(sizes[1:])), dtype=np.uint8)
-    left, top, width, height = cv2.boundingRect(region)
-    return _Region(region, ((top, top + height), (left, left + width)))
+    return _Region((unseen == _LARGEST).view(np.uint8), box)
 
 
 def _filled(mask: Pixels) -> Pixels:

@@ -216,10 +216,10 @@ def _to_grey(picture: Image.Image) -> tuple[Pixels, float, Mask | None]:
         grey = np.asarray(np.rint((values - low) * (255.0 / max(high - low, 1e-12))), dtype=np.uint8)
         return grey, 0.0, None
     if picture.mode in ("1", "L", "LA"):
-        return np.asarray(picture.convert("L"), dtype=np.uint8).copy(), 0.0, None
+        return np.array(picture if picture.mode == "L" else picture.convert("L")), 0.0, None
     # Pillow's conversions discard alpha without blending: a transparent border keeps the value stored under it.
     picture = picture.convert("RGBA" if picture.mode in ("P", "PA") else "RGB").convert("RGB")
-    return np.asarray(picture.convert("L"), dtype=np.uint8).copy(), *find_strokes(np.asarray(picture, dtype=np.uint8))
+    return np.array(picture.convert("L")), *find_strokes(np.asarray(picture))
 
 
 def prepare(pixels: Pixels, options: PreparationOptions, strokes: Mask | None = None) -> Pixels:

@@ -79,15 +79,15 @@ def _landmarks(counts: npt.NDArray[np.float64]) -> Table:
     """Line through the medians of what Otsu's threshold (1979) parts, after Nyúl and Udupa (1999) with two landmarks."""
     below, above = np.cumsum(counts), np.cumsum(counts * np.arange(256))
     total = below[-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (above[-1] * below / total - above) ** 2 / (below * (total - below))
-    threshold = int(np.argmax(np.nan_to_num(between, posinf=0.0)))
-    dark, bright = np.where(np.arange(256) <= threshold, counts, 0.0), np.where(np.arange(256) > threshold, counts, 0.0)
-    lungs, tissue = (_percentiles(part, (50.0, 100.0))[0] if part.any() else 0.0 for part in (dark, bright))
+    parted = below * (total - below)
+    between = np.divide((above[-1] * below / total - above) ** 2, parted, out=np.zeros(256), where=parted > 0.0)
+    dark = below[int(np.argmax(between))]
+    bright = total - dark
+    lungs, tissue = np.searchsorted(below, (max(0.5 * dark, 1.0), dark + max(0.5 * bright, 1.0)))
     # Without lungs, or without contrast, the line would blow up noise.
-    if min(dark.sum(), bright.sum()) < 0.03 * total or tissue - lungs < 16.0:
+    if min(dark, bright) < 0.03 * total or tissue - lungs < 16:
         return _stretch(*_percentiles(counts, (1.0, 99.0)))
-    return _stretch(lungs, tissue, LUNG_GREY, TISSUE_GREY)
+    return _stretch(float(lungs), float(tissue), LUNG_GREY, TISSUE_GREY)
 
 
 def _equalise(counts: npt.NDArray[np.float64]) -> Table:

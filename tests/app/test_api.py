@@ -24,6 +24,7 @@ from tests.support.dicom_files import (
     phantom_hounsfield,
     written,
 )
+from tests.support.forms import sent
 from tests.support.slice_files import zipped
 
 URL = "/api/v1/predictions"
@@ -112,8 +113,8 @@ def test_pictures_come_only_when_asked_for(client, bright):
 
 @pytest.mark.parametrize("value", ["banana", "yes", "1", "True", ""])
 def test_whether_pictures_are_wanted_is_true_or_false_and_nothing_else(client, bright, value):
-    for query, data in ((f"?images={value}", {}), ("", {"images": value}), ("?images=true", {"images": value})):
-        response = client.post(URL + query, data={**form(bright), **data})
+    for query, fields in ((f"?images={value}", {}), ("", {"images": value}), ("?images=true", {"images": value})):
+        response = client.post(URL + query, **sent(bright, **fields))
         assert_problem(response, 400, "`images` must be `true` or `false`")
 
 
@@ -171,12 +172,12 @@ def test_a_bad_file_does_not_take_the_answers_of_the_others(client, bright):
 
 
 def test_files_that_all_fail_alike_share_their_status(client, bright):
-    body = assert_problem(client.post(URL, data=form(bright[:200], b"")), 422, "None of the 2 files")
+    body = assert_problem(client.post(URL, **sent(bright[:200], b"")), 422, "None of the 2 files")
     assert [error["status"] for error in body["errors"]] == [422, 422]
 
 
 def test_files_that_fail_differently_are_422(client):
-    body = assert_problem(client.post(URL, data=form(b"no picture", b"")), 422, "None of the 2 files")
+    body = assert_problem(client.post(URL, **sent(b"no picture", b"")), 422, "None of the 2 files")
     assert [error["status"] for error in body["errors"]] == [415, 422]
 
 
@@ -311,7 +312,7 @@ def test_a_dicom_slice_is_judged_and_its_patient_is_named_nowhere(client, syntax
 
 def test_dicom_that_is_no_ct_slice_is_422_and_says_what_it_is(client):
     for content, word in ((ct_file()[:-3000], "cut short"), (bytes(128) + b"DICM", "")):
-        assert_problem(client.post(URL, data=form(content)), 422, word, "send the new file")
+        assert_problem(client.post(URL, **sent(content)), 422, word, "send the new file")
 
 
 @pytest.mark.parametrize(
@@ -330,7 +331,7 @@ def test_a_fix_that_the_reason_names_is_not_followed_by_another(client, elements
 def test_a_picture_that_cannot_be_used_is_422(client, make_slice, bright):
     small = make_slice(size=(20, 20))
     for content, word in ((b"", "empty"), (bright[:300], "damaged"), (small, "20x20"), (make_slice(grey=0), "blank")):
-        assert_problem(client.post(URL, data=form(content)), 422, word, "send the new file")
+        assert_problem(client.post(URL, **sent(content)), 422, word, "send the new file")
 
 
 def test_a_type_is_read_from_the_content_not_from_the_name(client, make_slice):

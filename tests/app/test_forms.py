@@ -65,6 +65,31 @@ def test_a_field_too_long_is_413(client, bright):
     assert "Send a slice as a file" in detail(response, 413)
 
 
+def test_a_name_that_is_not_ascii_may_be_written_either_way(client, bright):
+    for filename in (b'filename="\xc3\xa4.png"', b"filename*=utf-8''%C3%A4.png"):
+        body = part(bright).replace(b'filename="a.png"', filename)
+        assert [item["name"] for item in post(client, body).json["predictions"]] == ["ä.png"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no form",
+        part(b"x")[:-2],
+        part(b"x") + b"--x",
+        part(b"x").replace(b"\r\n", b"\n") + b"--x--\n",
+        b"--x\r\nContent-Type: image/png\r\n\r\nx\r\n--x--\r\n",
+        part(b"x", head=b"\xff\xfe\r\n") + b"--x--\r\n",
+    ],
+    ids=["empty", "no form", "cut short", "no end", "line feeds", "undescribed", "no text"],
+)
+def test_a_form_that_cannot_be_read_is_400_and_says_how_one_is_written(client, body):
+    for content_type in (MULTIPART, "multipart/form-data"):
+        response = client.post(URL, data=body, content_type=content_type)
+        assert "Send multipart/form-data with the slice in the field `file`" in detail(response, 400)
+
+
 def test_a_form_that_can_hold_no_file_is_415_for_the_api_and_not_read(client, bright):
     for content in (b"file=x", b"a&" * 10**6, bright):
         assert "multipart/form-data" in detail(client.post(URL, data=content, content_type=URLENCODED), 415)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 
@@ -10,12 +9,13 @@ import pytest
 
 from app import create_app
 from app.metrics import BUCKETS, Metrics
+from tests.support.forms import sent
 
 URL = "/api/v1/predictions"
 
 
 def send(client, *contents: bytes, **options):
-    return client.post(URL, data={"file": [(io.BytesIO(content), "DOE^JANE.png") for content in contents]}, **options)
+    return client.post(URL, **sent(*contents, name="DOE^JANE.png"), **options)
 
 
 def samples(text: str) -> dict[str, float]:

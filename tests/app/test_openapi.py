@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from app import create_app, openapi
+from tests.support.forms import sent
 
 URL = "/api/v1/predictions"
 
@@ -33,10 +32,6 @@ def assert_as_described(response, path: str, method: str) -> None:
     assert set(headers) <= set(response.headers.keys())
 
 
-def form(*contents: bytes) -> dict:
-    return {"file": [(io.BytesIO(content), "slice.png") for content in contents]}
-
-
 def test_the_document_is_valid_openapi_3_1(client):
     document = client.get("/api/v1/openapi.json").json
     assert document["openapi"].startswith("3.1")
@@ -51,7 +46,7 @@ def test_the_document_names_every_route_of_the_api_and_no_other(predictor):
 
 @pytest.mark.parametrize("images", ["true", "false"])
 def test_answers_are_as_described(client, bright, middling, dark, foreign, images):
-    response = client.post(f"{URL}?images={images}", data=form(bright, middling, dark, foreign, b"text", b""))
+    response = client.post(f"{URL}?images={images}", **sent(bright, middling, dark, foreign, b"text", b""))
     assert response.status_code == 200
     assert_as_described(response, URL, "post")
 
@@ -59,10 +54,10 @@ def test_answers_are_as_described(client, bright, middling, dark, foreign, image
 def test_problems_are_as_described(client, bright):
     responses = [
         client.post(URL, data={}),
-        client.post(URL, data=form(*[b"x"] * 257)),
+        client.post(URL, **sent(*[b"x"] * 257)),
         client.post(URL, data=b"x", content_type="image/png"),
-        client.post(URL, data=form(b"text")),
-        client.post(URL, data=form(b"", bright[:90])),
+        client.post(URL, **sent(b"text")),
+        client.post(URL, **sent(b"", bright[:90])),
     ]
     assert [response.status_code for response in responses] == [400, 413, 415, 415, 422]
     for response in responses:
@@ -73,7 +68,7 @@ def test_401_429_and_503_are_as_described(predictor, client_without_model, brigh
     guarded = create_app(predictor, {"TOKEN": "x"}).test_client()
     limited = create_app(predictor, {"RATE_PER_SECOND": 0.001, "RATE_BURST": 0}).test_client()
     for client, status in ((guarded, 401), (limited, 429), (client_without_model, 503)):
-        response = client.post(URL, data=form(bright))
+        response = client.post(URL, **sent(bright))
         assert response.status_code == status
         assert_as_described(response, URL, "post")
         response = client.get("/api/v1/model")

@@ -20,6 +20,7 @@ from lung_tumor.answers import decide
 from lung_tumor.imaging import SYNTHETIC_NOTE, decode, prepare
 from lung_tumor.predictor import Predictor
 from lung_tumor.wording import chance
+from tests.support.forms import sent
 from tests.support.html_pages import Page
 from tests.support.page_model import GREYS, METRICS, RULE, chest, page_app, page_model, series
 
@@ -37,8 +38,7 @@ def client(predictor):
 
 
 def send(client, *contents: bytes, name: str = "slice.png"):
-    files = [(io.BytesIO(content), name) for content in contents]
-    return client.post("/", data={"file": files}, content_type="multipart/form-data")
+    return client.post("/", **sent(*contents, name=name))
 
 
 def models(*versions: str) -> list[Predictor]:
