@@ -16,6 +16,7 @@ GET       ``/metrics``                counts and times, for Prometheus
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ NOTICE = "Research use only. Not a medical device."
 ROOM = "room"
 """Where ``app.extensions`` keeps the :class:`app.admission.Room`."""
 
+_NUMBER = re.compile("[0-9]{1,7}")
+
 blueprint = Blueprint("api", __name__)
 
 
@@ -47,13 +50,18 @@ def predictions() -> Response:
     it may be sent again. Where none could be judged, the answer is problem+json: its status is 503 if one of them was not
     reached, 413, 415 or 422 if all share it, else 422; ``errors`` holds them one by one.
 
-    Other problems: 400 no file, or ``images`` neither true nor false, 401 no token, 413 too many files or bytes, 415 no form,
-    429 too many requests, 503 no model or too much to do.
+    ``skip`` leaves out so many slices at the beginning of the one file that is sent: those that an earlier answer holds.
+
+    Other problems: 400 no file, ``images`` neither true nor false, ``skip`` no number or beyond the last slice, 401 no token,
+    413 too many files or bytes, 415 no form, 429 too many requests, 503 no model or too much to do.
     """
     model = served_model()
     model.require()
     files = uploaded()
-    items = judge_uploads(files, model, _wants_images())
+    skip = _skipped(len(files))
+    items = judge_uploads(files, model, _wants_images(), skip)
+    if not items:
+        raise BadRequest(f"The file holds no slice beyond the first {skip}: `skip` leaves none to judge.")
     if all(item.error for item in items):
         return _none_usable(items)
     return jsonify(model=brief(model), notice=NOTICE, predictions=[item.to_dict() for item in items])
@@ -122,15 +130,31 @@ def brief(served: ServedModel) -> dict[str, Any]:
 
 def _wants_images() -> bool:
     """What the query says, or else the form; false where neither does."""
-    given = [source["images"] for source in (request.args, request.form) if "images" in source]
-    for value in given:
-        if value not in ("true", "false"):
-            raise BadRequest("`images` must be `true` or `false`. Send one of these, or leave it out.")
+    given = _given("images")
+    if not {*given} <= {"true", "false"}:
+        raise BadRequest("`images` must be `true` or `false`. Send one of these, or leave it out.")
     return given[:1] == ["true"]
 
 
+def _skipped(files: int) -> int:
+    """What the query says, or else the form; 0 where neither does."""
+    given = _given("skip")
+    if not all(_NUMBER.fullmatch(value) for value in given):
+        raise BadRequest("`skip` must be a whole number of slices. Send one, or leave it out.")
+    skip = int(given[0]) if given else 0
+    if skip and files > 1:
+        raise BadRequest("`skip` speaks of the slices of one file. Send that file by itself.")
+    return skip
+
+
+def _given(name: str) -> list[str]:
+    return [source[name] for source in (request.args, request.form) if name in source]
+
+
 def _none_usable(items: Sequence[Item]) -> Response:
-    errors: list[Mapping[str, Any]] = [{**(item.error or {}), "name": item.name, "file": item.file} for item in items]
+    errors: list[Mapping[str, Any]] = [
+        {**(item.error or {}), "name": item.name, "file": item.file, "slice": item.slice} for item in items
+    ]
     details = {(error["status"], error["detail"]) for error in errors}
     statuses = {status for status, _ in details}
     status, detail = next(iter(details))

@@ -22,6 +22,10 @@ from app.uploads import FIELD
 LONGEST_HEAD = 4096
 """Bytes of a line in the head of one part: its name, the file's name and its type."""
 
+LONGEST_HEADS = 262_144
+"""Bytes of the heads of all parts: three hundred names as long as any system allows. Lines of a head that are folded cost the
+square of their length."""
+
 LONGEST_FIELDS = 16_384
 """Bytes of a body that holds fields and no file, as the page's samples send it."""
 
@@ -43,13 +47,16 @@ class _Parser(FormDataParser):
     ) -> Parsed:
         fields: list[tuple[str, str]] = []
         files: list[tuple[str, FileStorage]] = []
-        content, filename, name = io.BytesIO(), None, ""
+        content, filename, name, heads = io.BytesIO(), None, "", 0
         try:
             decoder = PushMultipartParser(options.get("boundary", ""), max_header_size=LONGEST_HEAD)
             for event in decoder.parse_blocking(stream.read, _BLOCK):
                 if isinstance(event, MultipartSegment):
                     if len(fields) + len(files) == self.max_form_parts:
                         raise RequestEntityTooLarge
+                    heads += sum(len(line) for header in event.headerlist for line in header)
+                    if heads > LONGEST_HEADS:
+                        raise RequestEntityTooLarge("The names of the files are too long. Send fewer files at a time.")
                     # Werkzeug's reading of it knows `filename*`, as old clients write a name that is not ASCII.
                     described = parse_options_header(event["Content-Disposition"])[1]
                     content, name, filename = io.BytesIO(), described.get("name", ""), described.get("filename")

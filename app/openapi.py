@@ -14,7 +14,7 @@ picture is not like those that the model learnt from. Uploads stay in memory for
 Research use only. Not a medical device."""
 
 _PROBLEMS = {
-    "400": "No file was sent, `images` is neither `true` nor `false`, the form is broken, or the body broke off.",
+    "400": "No file was sent, `images` or `skip` is not as described here, the form is broken, or the body broke off.",
     "401": "The token is missing or wrong. Only where the operator set one.",
     "413": "Too many files or slices, or too many bytes.",
     "415": "The body is no multipart form, or no file is PNG, JPEG, DICOM or zip.",
@@ -86,6 +86,7 @@ def _predictions() -> Schema:
                 "description": "PNG, JPEG or DICOM files, or zips of them, told by their content.",
             },
             "images": {"type": "string", "enum": ["true", "false"], "description": "As in the query."},
+            "skip": {"type": "string", "pattern": "^[0-9]{1,7}$", "description": "As in the query."},
         },
     }
     images = {
@@ -94,15 +95,22 @@ def _predictions() -> Schema:
         "description": "Whether to add the slice as the model saw it, and what speaks for disease in it, as PNGs.",
         "schema": {"type": "boolean", "default": False},
     }
+    skip = {
+        "name": "skip",
+        "in": "query",
+        "description": "Slices at the beginning of the file that are not to be judged again. For one file alone, whose other "
+        "slices there was no time for: the smallest `slice` among those of status 503.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999, "default": 0},
+    }
     return {
         "operationId": "judgeSlices",
         "summary": "Judge slices",
         "description": "Answers in the order sent; slices of one DICOM series stand together, by position. A slice that "
         "cannot be judged has an `error` and does not take the answers of the others; where its status is 503, there was no "
-        "time for that slice: send it again. Every file has an entry: one beyond the number of slices that are judged at a "
-        "time has an `error` of status 413 that says what to do.",
+        "time for that slice: send its file again, with `skip`. Every file has an entry: one beyond the number of slices that "
+        "are judged at a time has an `error` of status 413 that says what to do.",
         "security": [{}, {"bearer": []}],
-        "parameters": [images],
+        "parameters": [images, skip],
         "requestBody": {
             "required": True,
             "content": {"multipart/form-data": {"schema": form, "encoding": {"file": {"style": "form"}}}},
@@ -219,6 +227,11 @@ def _where(text: Schema) -> Schema:
     return {
         "name": {**text, "description": "Your name of the file, or of the file in the zip."},
         "file": {"type": "integer", "minimum": 0, "description": "Index of the uploaded file."},
+        "slice": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Its number in that file, from 0, as the file holds them.",
+        },
     }
 
 

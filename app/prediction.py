@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,11 +55,12 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Item:
-    """What is answered for one slice. Every field but the first two is None or empty where ``error`` is not.
+    """What is answered for one slice. Every field but the first three is None or empty where ``error`` is not.
 
     Attributes:
         name: what the client called the file, or its name within a zip.
         file: index of the uploaded file.
+        slice: its number in that file, from 0, in the order in which the file holds its slices.
         series: tells slices of one DICOM series from those of another, until the server starts anew; it is not the
             series' UID. None where the file names no series.
         position: where a DICOM slice lies along its series, mm; None where the file does not say.
@@ -77,6 +79,7 @@ class Item:
 
     name: str
     file: int
+    slice: int
     series: str | None = None
     position: float | None = None
     answer: str = ""
@@ -93,7 +96,7 @@ class Item:
     def to_dict(self) -> dict[str, Any]:
         """As the API answers it."""
         if self.error is not None:
-            return {"name": self.name, "file": self.file, "error": dict(self.error)}
+            return {"name": self.name, "file": self.file, "slice": self.slice, "error": dict(self.error)}
         found = {name: value for name, value in vars(self).items() if name not in ("images", "error")}
         return {**found, "images": self.images} if self.images is not None else found
 
@@ -104,7 +107,9 @@ class _Waiting(NamedTuple):
     answer: Future[Judged]
 
 
-def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images: bool = False) -> list[Item]:
+def judge_uploads(
+    files: Sequence[tuple[str, bytes]], model: ServedModel, images: bool = False, skip: int = 0
+) -> list[Item]:
     """Decode, prepare and judge uploads, with the same ``imaging`` functions as training.
 
     One bad file does not take the others' answers, nor does the end of ``REQUEST_SECONDS``: what is not judged by then has
@@ -115,9 +120,10 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
         files: what the client calls each file, and its content: PNG, JPEG, DICOM or a zip of such.
         model: what to ask.
         images: whether to add pictures.
+        skip: slices at the beginning that are neither judged nor answered.
 
     Raises:
-        ServiceUnavailable: there is no model.
+        ServiceUnavailable: there is no model, or no time or room to find the slices that follow those to be skipped.
     """
     predictor = model.require()
     resources, client = model.resources, this_client()
@@ -132,7 +138,7 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
     try:
         # Closed even where a model breaks: what it holds unpacked takes room.
-        with closing(_prepared_each(files, model, until)) as slices:
+        with closing(_prepared_each(files, model, until, skip)) as slices:
             for part, place, found in slices:
                 items.append(_placed(part, place))
                 places.append(place)
@@ -156,15 +162,21 @@ def judge_uploads(files: Sequence[tuple[str, bytes]], model: ServedModel, images
 
 
 def _prepared_each(
-    files: Sequence[tuple[str, bytes]], model: ServedModel, until: float
+    files: Sequence[tuple[str, bytes]], model: ServedModel, until: float, skip: int
 ) -> Generator[tuple[Slice, Place | None, Pixels | HTTPException]]:
     """Each slice of the uploads, ready for the network, or why it is not; few at a time are held decoded."""
-    slices, client = slices_of(files, model.resources, until), this_client()
-    while True:
-        with _turn(model.resources.turns, client, until):
+    slices, client = slices_of(files, model.resources, until, skip), this_client()
+    for number in count():
+        # What is skipped is not decoded, and waits for no turn: it would take as long as what was judged.
+        with _turn(model.resources.turns, client, until) if number >= skip else nullcontext():
             part = next(slices, None)
             if part is None:
                 return
+            if number < skip:
+                # Then it is unknown which slices follow.
+                if isinstance(part.content, ServiceUnavailable):
+                    raise part.content
+                continue
             place, found = _opened(part, model, until)
         yield part, place, found
 
@@ -275,7 +287,7 @@ def _images(prepared: Pixels, judged: Judged, decision: Decision, metadata: Mode
 
 
 def _placed(part: Slice, place: Place | None) -> Item:
-    item = Item(part.name, part.file)
+    item = Item(part.name, part.file, part.number)
     if place is None:
         return item
     series = hashlib.blake2b(place.series, key=_SERIES_KEY, digest_size=8).hexdigest() if place.series else None

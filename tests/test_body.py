@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lung_tumor.body import Body, _largest, _opened, find_body
+from lung_tumor.body import Body, _largest, _opened, _solid, find_body
 from lung_tumor.imaging import decode
 from lung_tumor.phantom import PhantomOptions, draw_slice
 from tests.support.pictures import disc
@@ -158,10 +158,7 @@ def blobs(seed: int) -> np.ndarray:
 def test_opening_by_runs_is_opening_by_the_disc_that_they_make(seed: int) -> None:
     mask = blobs(seed)
     for side in (7, 17):
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-        padded = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE)
-        expected = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[side:-side, side:-side]
-        np.testing.assert_array_equal(_opened(mask, side), expected)
+        np.testing.assert_array_equal(_opened(mask, side), plainly_opened(mask, side))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -178,3 +175,52 @@ def test_the_largest_region_is_that_of_opencvs_statistics(seed: int) -> None:
 
 def test_nothing_has_no_largest_region() -> None:
     assert _largest(np.zeros((20, 30), np.uint8)) is None
+
+
+def plainly_opened(mask: np.ndarray, side: int) -> np.ndarray:
+    padded = cv2.copyMakeBorder(mask, side, side, side, side, cv2.BORDER_REPLICATE)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc)[side:-side, side:-side]
+
+
+def plainly_largest(mask: np.ndarray) -> np.ndarray | None:
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(mask), connectivity=4)
+    return None if count < 2 else np.uint8(labels == 1 + int(np.argmax(boxes[1:, cv2.CC_STAT_AREA])))
+
+
+def plainly_solid(mask: np.ndarray) -> np.ndarray | None:
+    """As `_solid`, on the whole picture and with OpenCV's own ways."""
+    region = plainly_largest(plainly_opened(mask, 7))
+    if region is None:
+        return None
+    contours, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = cv2.drawContours(np.zeros_like(mask), contours, -1, 1, cv2.FILLED)
+    trimmed = plainly_largest(plainly_opened(filled, 17))
+    return filled if trimmed is None else trimmed
+
+
+def one_pixel() -> np.ndarray:
+    mask = np.zeros((40, 50), np.uint8)
+    mask[20, 30] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *(blobs(seed) for seed in range(12)),
+        np.ones((256, 256), np.uint8),
+        np.ones((256, 2), np.uint8),
+        np.ones((1, 1), np.uint8),
+        np.zeros((30, 40), np.uint8),
+        np.pad(np.ones((60, 9), np.uint8), ((0, 20), (0, 30))),
+        np.pad(np.ones((40, 60), np.uint8), ((30, 0), (20, 0))),
+        one_pixel(),
+    ],
+    ids=[*map(str, range(12)), "all", "strip", "point", "nothing", "slab at an edge", "corner", "one pixel"],
+)
+def test_what_is_solid_is_the_same_as_by_plain_ways_on_the_whole_picture(mask: np.ndarray) -> None:
+    expected, received = plainly_solid(mask), _solid(mask)
+    assert (expected is None) == (received is None)
+    if expected is not None:
+        np.testing.assert_array_equal(received, expected)

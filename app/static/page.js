@@ -69,7 +69,7 @@ async function goOn() {
   say(`Judging ${count(rest.length, "file")}.`);
   heard = performance.now();
   try {
-    for await (const part of judged(rest.slice(), limits, mine.signal, report)) {
+    for await (const part of judged(rest.slice(), limits, judgedBefore(), mine.signal, report)) {
       if (running !== mine) return;
       rest = rest.filter((file) => !part.files.includes(file));
       take(part);
@@ -95,12 +95,13 @@ function report({ wait, doing, from, to, share }) {
 
 function take({ files, items: answers, model }) {
   // Sent again, a file brings answers for what was not judged before; those given before stay as they are.
-  const kept = items.filter((item) => answerOf(item) !== "late" || !files.includes(item.source));
-  const same = (one, other) => one.source === other?.source && one.name === other?.name;
+  const same = (one, other) => one.source === other?.source && one.slice === other?.slice;
+  const isAnsweredNow = (item) => answerOf(item) === "late" || (item.error && answers.some((answer) => same(answer, item)));
+  const kept = items.filter((item) => !files.includes(item.source) || !isAnsweredNow(item));
   const fresh = answers
     .map((answer) => ({ series: null, position: null, ...answer, model }))
     .filter((answer) => !kept.some((item) => same(item, answer)));
-  items = [...kept, ...fresh].sort((one, other) => sent.indexOf(one.source) - sent.indexOf(other.source));
+  items = inOrder([...kept, ...fresh]);
   items.forEach((item, index) => { item.index = index; });
   const reading = picked || find("results").contains(document.activeElement);
   choose((reading && items.find((item) => same(item, chosen))) || [...items].sort(batch.bySuspicion)[0]);
@@ -108,6 +109,25 @@ function take({ files, items: answers, model }) {
   const models = items.map((item) => item.model).filter(Boolean);
   if (models.length) find("synthetic").hidden = !models.some((one) => one.synthetic);
   find("replaced").hidden = models.every((one) => one.digest === form.dataset.digest);
+}
+
+/** As sent; the slices of a series in a file stand together, by position, where the first of them is. */
+function inOrder(all) {
+  const first = new Map();
+  const keys = new Map(all.map((item) => [item, item.series && item.position !== null ? item.series : item]));
+  for (const item of all) first.set(keys.get(item), Math.min(item.slice ?? 0, first.get(keys.get(item)) ?? Infinity));
+  const key = (item) => [sent.indexOf(item.source), first.get(keys.get(item)), item.position ?? 0];
+  const differ = (one, other) => key(one).map((part, index) => part - key(other)[index]).find((difference) => difference) ?? 0;
+  return all.sort(differ);
+}
+
+/** Of each file whose slices were not all judged, how many before the first that was not. */
+function judgedBefore() {
+  const before = new Map();
+  for (const { source, slice } of items.filter((item) => answerOf(item) === "late")) {
+    before.set(source, Math.min(slice ?? 0, before.get(source) ?? Infinity));
+  }
+  return before;
 }
 
 function finish() {

@@ -21,26 +21,28 @@ export class Problem extends Error {
  * item with its `source` among the files.
  *
  * A file that spoilt a request for all of it, or for which a request with others had no room, is sent once more by itself.
- * Throws a Problem where the server cannot be asked now, and an AbortError once `signal` says so. `report` is told
+ * Of a file in `begun`, a Map, so many slices are left out: those that were judged before. Throws a Problem where the server
+ * cannot be asked now, and an AbortError once `signal` says so. `report` is told
  * {doing, from, to, share}: what happens to which files, and the share of all that is done; or {wait}, why nothing happens.
  */
-export async function* judged(files, { api, maxBytes, maxFiles, token }, signal, report) {
+export async function* judged(files, { api, maxBytes, maxFiles, token }, begun, signal, report) {
   const most = maxBytes - FORM_BYTES;
   const all = bytes(files) || 1;
-  const waiting = batches(files, most, Math.min(AT_ONCE, maxFiles));
+  const alone = (file) => isZip(file) || begun.get(file) > 0;
+  const waiting = batches(files, alone, most, Math.min(AT_ONCE, maxFiles));
   let first = 0;
   let done = 0;
   for (let batch = waiting.shift(); batch; batch = waiting.shift()) {
     signal.throwIfAborted();
-    const [begun, before, weight] = [first, done, bytes(batch)];
+    const [start, before, weight] = [first, done, bytes(batch)];
     const tell = (doing, share) =>
-      report({ doing, from: begun + 1, to: begun + batch.length, share: (before + weight * share) / all });
+      report({ doing, from: start + 1, to: start + batch.length, share: (before + weight * share) / all });
     let found;
     if (weight > most) {
       found = { items: batch.map((file) => tooLarge(file, maxBytes)), again: [] };
     } else {
       tell("Uploading", 0);
-      found = await answered(batch, () => post(batch, api, token, signal, tell), signal, report);
+      found = await answered(batch, () => post(batch, begun.get(batch[0]) ?? 0, api, token, signal, tell), signal, report);
     }
     const { items, model, again } = found;
     waiting.unshift(...again.map((file) => [file]));
@@ -67,12 +69,12 @@ async function answered(batch, ask, signal, report) {
 
 const bytes = (files) => files.reduce((sum, file) => sum + file.size, 0);
 
-function batches(files, maxBytes, maxFiles) {
+function batches(files, alone, maxBytes, maxFiles) {
   const found = [];
   for (const file of files) {
     const last = found.at(-1);
     // A zip is a batch already.
-    const joins = last && last.length < maxFiles && bytes(last) + file.size <= maxBytes && ![...last, file].some(isZip);
+    const joins = last && last.length < maxFiles && bytes(last) + file.size <= maxBytes && ![...last, file].some(alone);
     if (joins) last.push(file);
     else found.push([file]);
   }
@@ -81,7 +83,7 @@ function batches(files, maxBytes, maxFiles) {
 
 const isZip = (file) => /\.zip$/i.test(file.name);
 
-const unusable = (file, status, detail) => ({ name: file.name, file: 0, source: file, error: { status, detail } });
+const unusable = (file, status, detail) => ({ name: file.name, file: 0, slice: null, source: file, error: { status, detail } });
 
 function tooLarge(file, maxBytes) {
   const size = (file.size / 1048576).toFixed(1);
@@ -106,12 +108,12 @@ async function patiently(ask, signal, report) {
 }
 
 /** One request. XMLHttpRequest, because fetch() does not tell how much has been uploaded. */
-function post(files, api, token, signal, tell) {
+function post(files, skip, api, token, signal, tell) {
   return new Promise((answered, failed) => {
     const form = new FormData();
     for (const file of files) form.append("file", file, file.name);
     const request = new XMLHttpRequest();
-    request.open("POST", `${api}?images=true`);
+    request.open("POST", `${api}?images=true&skip=${skip}`);
     request.responseType = "json";
     if (token) request.setRequestHeader("Authorization", `Bearer ${utf8(token)}`);
     request.upload.onprogress = (event) => event.lengthComputable && tell("Uploading", (0.5 * event.loaded) / event.total);
@@ -146,4 +148,5 @@ const utf8 = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
 /** Where no file could be used the answer is a problem that holds one for each file, with or without its name. */
 const named = (error, index, files) =>
-  error.error ? error : { name: error.name ?? files[index]?.name ?? "", file: error.file ?? index, error };
+  error.error ? error : {
+    name: error.name ?? files[index]?.name ?? "", file: error.file ?? index, slice: error.slice ?? null, error };

@@ -185,15 +185,15 @@ def _quantile(counts: npt.NDArray[np.float32], share: float) -> float:
 def _solid(bright: Pixels) -> Pixels | None:
     """The largest region, filled, without what is thin or hangs on it; 0 or 1, None where there is none."""
     solid = np.zeros_like(bright)
-    part = solid[_around(cv2.boundingRect(bright))]
-    found = _largest(_opened(bright[_around(cv2.boundingRect(bright))], _STRANDS))
+    within = _around(cv2.boundingRect(bright))
+    found = _largest(_opened(bright[within], _STRANDS))
     if found is None:
         return None
     # What follows touches only the region and what it encloses.
     around = _around(found.box)
     filled = _filled(np.ascontiguousarray(found.mask[around]))
     trimmed = _largest(_opened(filled, _SLABS))
-    part[around] = filled if trimmed is None else trimmed.mask
+    solid[within][around] = filled if trimmed is None else trimmed.mask
     return solid
 
 

@@ -80,7 +80,9 @@ def _landmarks(counts: npt.NDArray[np.float64]) -> Table:
     below, above = np.cumsum(counts), np.cumsum(counts * np.arange(256))
     total = below[-1]
     parted = below * (total - below)
-    between = np.divide((above[-1] * below / total - above) ** 2, parted, out=np.zeros(256), where=parted > 0.0)
+    between = np.divide(
+        (above[-1] * below / max(total, 1.0) - above) ** 2, parted, out=np.zeros(256), where=parted > 0.0
+    )
     dark = below[int(np.argmax(between))]
     bright = total - dark
     lungs, tissue = np.searchsorted(below, (max(0.5 * dark, 1.0), dark + max(0.5 * bright, 1.0)))

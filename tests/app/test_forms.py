@@ -46,7 +46,7 @@ def test_a_file_that_looks_like_the_end_of_a_part_stays_whole(client, bright):
 @pytest.mark.parametrize("filename", ["a.png", None])
 @pytest.mark.parametrize(
     "head",
-    [b"a:\n" * LONGEST_HEAD, b"X: " + b";a=b" * LONGEST_HEAD + b"\r\n", b"a" * 400_000],
+    [b"a:\r\n" * LONGEST_HEAD, b"X: " + b";a=b" * LONGEST_HEAD + b"\r\n", b"a" * 400_000],
     ids=["lines", "options", "one line"],
 )
 def test_a_part_with_an_endless_head_is_413_before_it_is_taken_apart(client, bright, filename, head):
@@ -85,9 +85,26 @@ def test_a_name_that_is_not_ascii_may_be_written_either_way(client, bright):
     ids=["empty", "no form", "cut short", "no end", "line feeds", "undescribed", "no text"],
 )
 def test_a_form_that_cannot_be_read_is_400_and_says_how_one_is_written(client, body):
-    for content_type in (MULTIPART, "multipart/form-data"):
-        response = client.post(URL, data=body, content_type=content_type)
-        assert "Send multipart/form-data with the slice in the field `file`" in detail(response, 400)
+    response = client.post(URL, data=body, content_type=MULTIPART)
+    assert "Send multipart/form-data with the slice in the field `file`" in detail(response, 400)
+
+
+def test_a_form_without_a_boundary_is_400(client, bright):
+    response = client.post(URL, data=part(bright) + b"--x--\r\n", content_type="multipart/form-data")
+    assert "Send multipart/form-data with the slice in the field `file`" in detail(response, 400)
+
+
+def test_heads_of_folded_lines_are_413_before_they_cost_seconds(client, bright):
+    head = b"X" * 2000 + b": a\r\n" + 400 * b" a\r\n"
+    response = post(client, *[part(bright[:90], head=7 * head) for _ in range(300)])
+    assert "Send fewer files at a time" in detail(response, 413)
+
+
+def test_three_hundred_names_as_long_as_any_system_allows_are_not_too_long(client, bright):
+    assert (
+        len(post(client, *[part(bright[:90], filename="ä" * 255) for _ in range(256)]).get_json(force=True)["errors"])
+        == 256
+    )
 
 
 def test_a_form_that_can_hold_no_file_is_415_for_the_api_and_not_read(client, bright):

@@ -48,12 +48,24 @@ def test_what_was_judged_in_time_is_answered_and_the_rest_is_to_be_sent_again(pr
     assert [item["file"] for item in items] == [0, 1, 2, 3, 4, 5]
     assert {item["name"] for item in items} == {"slice.png"}
     for item in items[2:]:
-        assert set(item) == {"name", "file", "error"}
+        assert set(item) == {"name", "file", "slice", "error"}
         assert item["error"]["status"] == 503
         assert "Send fewer slices" in item["error"]["detail"]
     metrics = client.get("/metrics").text
     assert 'answers_total{answer="suspected"} 1' in metrics
     assert 'unusable_files_total{status="503"} 4' in metrics
+
+
+def test_a_zip_is_gone_on_with_at_the_first_slice_that_there_was_no_time_for(predictor, bright, monkeypatch):
+    content = zipped({f"{index}.png": bright for index in range(4)})
+    with monkeypatch.context() as slow:
+        slow_after(1, slow)
+        client = create_app(predictor, {"REQUEST_SECONDS": 1.0}).test_client()
+        items = client.post(URL, data=form(content)).json["predictions"]
+    assert [item["slice"] for item in items if "error" in item] == [1, 2, 3]
+    client = create_app(predictor).test_client()
+    items = client.post(f"{URL}?skip=1", data=form(content)).json["predictions"]
+    assert [(item["name"], item["answer"]) for item in items] == [(f"{index}.png", "suspected") for index in (1, 2, 3)]
 
 
 def test_nothing_is_unpacked_once_the_time_is_up(predictor, bright, monkeypatch):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+import zipfile
+
 import pytest
 from playwright.sync_api import expect
 
@@ -342,7 +346,7 @@ def out_of_time(names: list[str], sent: list[str]):
         for index, item in enumerate(body["predictions"]):
             if item["name"] in left:
                 left.remove(item["name"])
-                body["predictions"][index] = {"name": item["name"], "file": item["file"], "error": LATE}
+                body["predictions"][index] = {**{key: item[key] for key in ("name", "file", "slice")}, "error": LATE}
         route.fulfill(response=response, json=body)
 
     return answer
@@ -366,14 +370,28 @@ def test_slices_that_the_time_was_up_for_are_judged_when_asked_for_and_no_others
     assert sent == ["1.png", "5.png"]
 
 
-def test_a_file_sent_again_for_one_of_its_slices_changes_none_that_was_judged(page):
-    content = zipped({"a.png": MIXED["suspected.png"], "b.png": MIXED["clear.png"]})
-    page.route("**/api/v1/predictions*", out_of_time(["b.png"], []))
-    choose(page, {"both.zip": content})
-    expect(page.locator("#said")).to_have_text("1 slice judged: 1 suspected, 1 not judged.")
-    page.get_by_role("button", name="Judge the other 1 now").click()
+def test_a_file_sent_again_for_some_of_its_slices_is_judged_from_the_first_of_them(page):
+    contents = (MIXED["suspected.png"], *4 * [MIXED["clear.png"]])
+    names = [f"{index}.png" for index in range(len(contents))]
+    sent: list[str] = []
+    page.route("**/api/v1/predictions*", out_of_time(["2.png", "4.png"], sent))
+    choose(page, {"all.zip": zipped(dict(zip(names, contents, strict=True)))})
+    expect(page.locator("#said")).to_have_text("3 slices judged: 1 suspected, 2 no sign, 2 not judged.")
+    sent.clear()
+    page.get_by_role("button", name="Judge the other 2 now").click()
+    expect(page.locator("#said")).to_have_text("5 slices judged: 1 suspected, 4 no sign.")
+    expect(page.locator("#table tbody th")).to_have_text(names)
+    assert sent == ["2.png", "3.png", "4.png"]
+
+
+def test_slices_of_one_name_in_a_zip_are_told_apart(page):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("suspected.png", "clear.png"):
+            archive.writestr("slice.png", MIXED[name])
+    choose(page, {"both.zip": buffer.getvalue()})
     expect(page.locator("#said")).to_have_text("2 slices judged: 1 suspected, 1 no sign.")
-    expect(page.locator("#table tbody th")).to_have_text(["a.png", "b.png"])
 
 
 def test_another_model_is_made_known_and_its_banner_with_it(context, artifacts):
