@@ -35,8 +35,6 @@ NOTICE = "Research use only. Not a medical device."
 ROOM = "room"
 """Where ``app.extensions`` keeps the :class:`app.admission.Room`."""
 
-_NUMBER = re.compile("[0-9]{1,7}")
-
 blueprint = Blueprint("api", __name__)
 
 
@@ -139,7 +137,7 @@ def _wants_images() -> bool:
 def _skipped(files: int) -> int:
     """What the query says, or else the form; 0 where neither does."""
     given = _given("skip")
-    if not all(_NUMBER.fullmatch(value) for value in given):
+    if not all(re.fullmatch(openapi.WHOLE_NUMBER, value) for value in given):
         raise BadRequest("`skip` must be a whole number of slices. Send one, or leave it out.")
     skip = int(given[0]) if given else 0
     if skip and files > 1:

@@ -8,6 +8,9 @@ import lung_tumor
 
 Schema = dict[str, Any]
 
+WHOLE_NUMBER, MOST = "[0-9]{1,7}", 9_999_999
+"""How a number of slices is written, and the largest that can be."""
+
 _WORDS = """\
 Send slices of chest CT, get one of four answers for each: suspected, clear, uncertain (refer), or refused, where a \
 picture is not like those that the model learnt from. Uploads stay in memory for the moment it takes to answer. \
@@ -86,7 +89,7 @@ def _predictions() -> Schema:
                 "description": "PNG, JPEG or DICOM files, or zips of them, told by their content.",
             },
             "images": {"type": "string", "enum": ["true", "false"], "description": "As in the query."},
-            "skip": {"type": "string", "pattern": "^[0-9]{1,7}$", "description": "As in the query."},
+            "skip": {"type": "string", "pattern": f"^{WHOLE_NUMBER}$", "description": "As in the query."},
         },
     }
     images = {
@@ -100,7 +103,7 @@ def _predictions() -> Schema:
         "in": "query",
         "description": "Slices at the beginning of the file that are not to be judged again. For one file alone, whose other "
         "slices there was no time for: the smallest `slice` among those of status 503.",
-        "schema": {"type": "integer", "minimum": 0, "maximum": 9_999_999, "default": 0},
+        "schema": {"type": "integer", "minimum": 0, "maximum": MOST, "default": 0},
     }
     return {
         "operationId": "judgeSlices",

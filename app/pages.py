@@ -72,16 +72,8 @@ def classify() -> Page:
 def about() -> Page:
     """Model card and data card, from what the model says of itself."""
     served = served_model()
-    model = served.predictor.metadata if served.predictor else None
-    page = render_template(
-        "about.html",
-        model=model,
-        digest=served.digest,
-        warnings=served.warnings,
-        no_model=served.reason,
-        figures=FIGURES,
-    )
-    return _page(page, 200 if model else 503)
+    page = render_template("about.html", **_told(served), figures=FIGURES)
+    return _page(page, 200 if served.predictor else 503)
 
 
 def render_problem(status: int, detail: str) -> str:
@@ -105,22 +97,25 @@ def _sent() -> list[tuple[str, bytes]]:
 
 def _render(served: ServedModel, items: Sequence[Item] = (), problem: dict[str, str] | None = None) -> str:
     """The page about ``served``, which is the model that gave the answers: another may have taken its place since."""
-    model = served.predictor.metadata if served.predictor else None
+    told = _told(served)
     return render_template(
         "page.html",
-        model=model,
-        digest=served.digest,
-        warnings=served.warnings,
-        no_model=served.reason,
+        **told,
         items=items,
         problem=problem,
-        blank=_blank(model) if model else None,
+        blank=_blank(told["model"]) if told["model"] else None,
         headlines=HEADLINES,
         samples=SAMPLES,
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
         max_files=current_app.config["MAX_FILES"],
         max_slices=current_app.config["MAX_SLICES"],
     )
+
+
+def _told(served: ServedModel) -> dict[str, Any]:
+    """What every page says of the model, or why there is none."""
+    model = served.predictor.metadata if served.predictor else None
+    return {"model": model, "digest": served.digest, "warnings": served.warnings, "no_model": served.reason}
 
 
 def _blank(model: ModelMetadata) -> dict[str, Any]:
